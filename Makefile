@@ -1,0 +1,38 @@
+# Everything runs in an environment of its own, ./.venv; the first call makes it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test check format bench chaos clean
+help:            ## what one can ask for
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "usage-credits needs Python 3.11 or newer; this is $$($(PYTHON) --version). Name another: make PYTHON=python3.12 demo"; exit 1; }
+	@echo "making the environment in ./$(VENV) (once; a minute or two)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(BIN)/python -m pip install --quiet --editable '.[embedded,dev]'
+	@touch $@
+
+demo: $(VENV)/installed   ## the main job on real input: priced, bounded, paused, proved
+	@$(BIN)/usage-credits demo
+
+test: $(VENV)/installed   ## all tests
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/installed  ## lint, types, layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --verbose | tail -n 12
+
+format: $(VENV)/installed ## put the code into its format
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/installed  ## events per second of the ledger path on a real Kafka
+	@$(BIN)/python -m benchmarks
+
+clean:           ## remove what runs left behind (not the environment)
+	@rm -rf var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
