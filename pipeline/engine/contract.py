@@ -140,9 +140,7 @@ class EventFailed(Exception):
     """The machine raised while it processed the event at `place`; the cause is chained."""
 
     def __init__(self, place: Place, cause: BaseException) -> None:
-        super().__init__(
-            f"{place.input} offset {place.offset}, event {place.index}: {type(cause).__name__}: {cause}"
-        )
+        super().__init__(f"{place.input} offset {place.offset}, event {place.index}: {type(cause).__name__}: {cause}")
         self.place = place
 
 
