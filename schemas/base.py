@@ -1,0 +1,33 @@
+"""The model every wire form is made of: strict, frozen, and without room for a field nobody knows."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+SeatTier = Literal["standard", "premium"]
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,128}$")]
+"""1-128 printable ASCII characters without spaces, compared byte for byte (R14)."""
+
+OptionalIdentifier = Annotated[str, StringConstraints(pattern=r"^[!-~]{0,128}$")]
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Model(BaseModel):
+    """Strict and frozen; fields are read and written by their wire names."""
+
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        hide_input_in_errors=True,
+    )
+
+
+def is_identifier(text: str) -> bool:
+    """Whether `text` is an Identifier; what the pattern says, at a fifth of its cost."""
+    return 0 < len(text) <= 128 and text.isascii() and text.isprintable() and " " not in text

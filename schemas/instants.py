@@ -1,0 +1,82 @@
+"""Instants as UTC microseconds since 1970: RFC 3339 text in, integers inside, RFC 3339 text out.
+
+Source: docs/rules.md R14a.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+MICROS_PER_SECOND = 1_000_000
+MICROS_PER_MINUTE = 60 * MICROS_PER_SECOND
+MICROS_PER_HOUR = 60 * MICROS_PER_MINUTE
+MICROS_PER_DAY = 24 * MICROS_PER_HOUR
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
+)
+
+
+def micros_from_datetime(at: datetime) -> int:
+    """UTC microseconds of an aware datetime."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def datetime_from_micros(micros: int) -> datetime:
+    """The aware UTC datetime of microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def parse_instant(text: str) -> int:
+    """UTC microseconds of an RFC 3339 instant with an offset and at most 6 decimals.
+
+    Raises:
+        ValueError: anything else, a leap second, or an instant outside the years 1 to 9999.
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:64]!r} is not an RFC 3339 instant with an offset and at most 6 decimals")
+    day, clock, fraction, sign, hours, minutes = match.groups()
+    micros = micros_from_datetime(datetime.fromisoformat(f"{day}T{clock}+00:00")) + int((fraction or "").ljust(6, "0"))
+    if sign:
+        offset = int(hours) * MICROS_PER_HOUR + int(minutes) * MICROS_PER_MINUTE
+        micros += -offset if sign == "+" else offset
+        _ = datetime_from_micros(micros) if _near_the_ends(micros) else None
+    return micros
+
+
+def format_instant(micros: int) -> str:
+    """RFC 3339 in UTC, with as many decimals as the instant has: none, 3 or 6."""
+    seconds, fraction = divmod(micros, MICROS_PER_SECOND)
+    text = datetime_from_micros(seconds * MICROS_PER_SECOND).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+    if fraction:
+        text += f".{fraction // 1000:03d}" if fraction % 1000 == 0 else f".{fraction:06d}"
+    return text + "Z"
+
+
+def _near_the_ends(micros: int) -> bool:
+    return not -62_135_000_000 * MICROS_PER_SECOND < micros < 253_402_000_000 * MICROS_PER_SECOND
+
+
+def _instant(value: object) -> int:
+    if type(value) is int:
+        return value
+    if not isinstance(value, str):
+        raise ValueError("an instant is RFC 3339 text")
+    try:
+        return parse_instant(value)
+    except OverflowError as error:
+        raise ValueError(f"{value!r} lies outside the years 1 to 9999") from error
+
+
+Instant = Annotated[
+    int,
+    BeforeValidator(_instant),
+    PlainSerializer(format_instant, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""UTC microseconds inside, RFC 3339 on the wire."""
