@@ -24,7 +24,8 @@ class InputRecord(Protocol):
     headers: Sequence[tuple[str, bytes]]
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Place:
     """Where an event lay in this partition: which input, the record's offset, the event's index in the record."""
 
     input: Input
@@ -39,7 +40,8 @@ class Run(NamedTuple):
     records: Sequence[InputRecord]
 
 
-class Forward(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Forward:
     """One event found in the wrong partition, to be written to the right one in the same transaction (R43)."""
 
     input: Input

@@ -1,0 +1,137 @@
+"""What the ledger publishes besides priced rows: CloudEvents on `limit-breaches` and `account-events`.
+
+Ids are deterministic: a consumer that sees one twice can tell. Every event carries `org_seq`, rising per
+organisation. Source: docs/rules.md R24-R29; R14a for the envelope.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import xxhash
+from pydantic import Field
+
+from schemas.base import Count, Identifier, Model, SeatTier
+from schemas.commands import Actor
+from schemas.instants import Instant, format_instant
+from schemas.money import Picousd
+from schemas.month import MonthText
+
+Cause = Literal["usage", "limit_changed"]
+
+
+class OrganizationScope(Model):
+    """Everybody in the organisation."""
+
+    kind: Literal["organization"] = "organization"
+
+
+class TierScope(Model):
+    """The members of one seat tier, pooled."""
+
+    kind: Literal["tier"] = "tier"
+    seat_tier: SeatTier
+
+
+class MemberScope(Model):
+    """One member; `seat_tier` is set where the limit is the tier's `each_member` one."""
+
+    kind: Literal["member"] = "member"
+    user_id: Identifier
+    seat_tier: SeatTier | None = None
+
+
+LimitScope = Annotated[OrganizationScope | TierScope | MemberScope, Field(discriminator="kind")]
+
+
+class Crossing(Model):
+    """The event whose charge reached the limit, and where the ledger processed it."""
+
+    event_id: Identifier
+    source: str
+    input_partition: Count
+    input_offset: Count
+    input_index: Count
+
+
+class LedgerEvent(Model):
+    """What every event of the ledger says; `at_micros` is the arrival of the record that caused it."""
+
+    TYPE: ClassVar[str]
+
+    org_id: Identifier
+    org_seq: Count
+    at_micros: Instant = Field(alias="at")
+
+
+class LimitBreached(LedgerEvent):
+    """Spend reached a limit: those it covers are paused until `paused_until`, or until every limit passes again."""
+
+    TYPE: ClassVar[str] = "usage-credits.limit.breached"
+
+    scope: LimitScope
+    month: MonthText
+    limit_version: Count
+    episode: Count
+    limit_picousd: Picousd
+    spend_picousd: Picousd
+    overshoot_picousd: Picousd
+    cause: Cause
+    crossing: Crossing | None
+    paused_from_micros: Instant = Field(alias="paused_from")
+    paused_until_micros: Instant = Field(alias="paused_until")
+
+
+class LimitResumed(LedgerEvent):
+    """The limit passes again before the month ended; `episode` is the one that ended."""
+
+    TYPE: ClassVar[str] = "usage-credits.limit.resumed"
+
+    scope: LimitScope
+    month: MonthText
+    limit_version: Count
+    episode: Count
+    limit_picousd: Picousd | None
+    spend_picousd: Picousd
+    cause: Literal["limit_changed"]
+
+
+class CommandApplied(LedgerEvent):
+    """A command took effect: what it changed, before and after; the audit log."""
+
+    TYPE: ClassVar[str] = "usage-credits.command.applied"
+
+    command_id: Identifier
+    command: str
+    actor: Actor
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+class CommandRefused(LedgerEvent):
+    """A command changed nothing, and why (R1)."""
+
+    TYPE: ClassVar[str] = "usage-credits.command.refused"
+
+    command_id: Identifier
+    command: str
+    actor: Actor
+    reason: str
+    detail: str
+
+
+def event_id(*parts: object) -> str:
+    """The deterministic id of an output: 128 bits over what identifies it."""
+    return xxhash.xxh3_128_hexdigest("\n".join(map(str, parts)))
+
+
+def envelope(event: LedgerEvent, identity: tuple[object, ...]) -> dict[str, Any]:
+    """The event as a CloudEvent; `identity` is what makes it this one and no other."""
+    return {
+        "specversion": "1.0",
+        "type": event.TYPE,
+        "id": event_id(event.TYPE, event.org_id, *identity),
+        "source": "usage-credits",
+        "subject": event.org_id,
+        "time": format_instant(event.at_micros),
+        "datacontenttype": "application/json",
+        "data": event.model_dump(mode="json"),
+    }
