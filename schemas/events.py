@@ -120,7 +120,7 @@ class CommandRefused(LedgerEvent):
 
 def event_id(*parts: object) -> str:
     """The deterministic id of an output: 128 bits over what identifies it."""
-    return xxhash.xxh3_128_hexdigest("\n".join(map(str, parts)))
+    return xxhash.xxh3_128_hexdigest("\n".join(map(str, parts)).encode())
 
 
 def envelope(event: LedgerEvent, identity: tuple[object, ...]) -> dict[str, Any]:

@@ -1,0 +1,58 @@
+"""Settings: environment variables in, one frozen object out; the same names reach real servers and embedded ones.
+
+Every variable is the field's name in capitals: KAFKA_BOOTSTRAP_SERVERS, CLICKHOUSE_URL, … A file `.env` is read too.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.topics import HORIZON_DAYS, Mode
+
+
+class Settings(BaseSettings):
+    """What a process needs to know about the world it runs in."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="host:port, comma separated")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_ca_file: Path | None = None
+    kafka_ssl_cert_file: Path | None = None
+    kafka_ssl_key_file: Path | None = None
+
+    clickhouse_url: str = Field("http://default@127.0.0.1:8123", description="with user and password")
+    clickhouse_database: str = "usage_credits"
+
+    partitions: int = Field(4, ge=1, description="of every topic; fixed for a cluster's life (R43)")
+    replication_factor: int = Field(1, ge=1)
+    topic_prefix: str = Field("", description="before every topic's name and group id")
+    mode: Mode = Field("live", description="replay: arrival is the producer's timestamp (R44)")
+    horizon_days: int = Field(HORIZON_DAYS, ge=1, description="R17")
+    session_timeout_ms: int = Field(10_000, ge=1_000, description="how long a silent worker keeps its partitions")
+    data_dir: Path = Path("var")
+
+    def kafka(self) -> dict[str, Any]:
+        """What every aiokafka client takes to reach the brokers."""
+        arguments: dict[str, Any] = {
+            "bootstrap_servers": self.kafka_bootstrap_servers,
+            "security_protocol": self.kafka_security_protocol,
+        }
+        if self.kafka_security_protocol.startswith("SASL"):
+            arguments["sasl_mechanism"] = self.kafka_sasl_mechanism
+            arguments["sasl_plain_username"] = self.kafka_sasl_username
+            arguments["sasl_plain_password"] = self.kafka_sasl_password and self.kafka_sasl_password.get_secret_value()
+        if self.kafka_security_protocol.endswith("SSL"):
+            from aiokafka.helpers import create_ssl_context
+
+            arguments["ssl_context"] = create_ssl_context(
+                cafile=self.kafka_ssl_ca_file and str(self.kafka_ssl_ca_file),
+                certfile=self.kafka_ssl_cert_file and str(self.kafka_ssl_cert_file),
+                keyfile=self.kafka_ssl_key_file and str(self.kafka_ssl_key_file),
+            )
+        return arguments

@@ -1,0 +1,95 @@
+"""The one table of topics: name, what lies in it, how long it is kept, who writes and who reads.
+
+Topics are created from this table, all with the same number of partitions, since everything about one organisation
+happens in one partition (R43). Source: docs/architecture.md; docs/rules.md R43, R44.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+DAY_MILLIS = 86_400_000
+HORIZON_DAYS = 35
+
+Mode = Literal["live", "replay"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One row of the table; `settings` are Kafka's own names."""
+
+    name: str
+    key: str
+    value: str
+    writers: str
+    readers: str
+    compacted: bool = False
+    kept_days: int | None = None  # None: for ever
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def config(self, mode: Mode) -> dict[str, str]:
+        """Kafka's settings of this topic; in replay mode records bear old times, so nothing goes by age (R44)."""
+        config = {"cleanup.policy": "compact" if self.compacted else "delete"}
+        if not self.compacted:
+            forever = self.kept_days is None or mode == "replay"
+            config["retention.ms"] = "-1" if forever or self.kept_days is None else str(self.kept_days * DAY_MILLIS)
+        # Arrival is the broker's clock when live, the producer's in replay mode (R44).
+        is_input = self in INPUTS
+        config["message.timestamp.type"] = "LogAppendTime" if mode == "live" else "CreateTime"
+        if mode == "replay" and is_input:
+            config["message.timestamp.after.max.ms"] = str(2**63 - 1)
+            config["message.timestamp.before.max.ms"] = str(2**63 - 1)
+        return config | dict(self.settings)
+
+
+# A closed segment is the smallest thing Kafka compacts: small ones keep a restore short.
+_COMPACTED = {
+    "segment.bytes": str(64 << 20),
+    "segment.ms": "600000",
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.compaction.lag.ms": "1800000",
+    "delete.retention.ms": str(7 * DAY_MILLIS),
+}
+# The ledger, not the broker, judges what is too large (R17).
+_INPUT = {"max.message.bytes": "2000000"}
+
+USAGE_EVENTS = Topic(
+    "usage-events",
+    "org_id (UTF-8)",
+    "UsageEvent, a CloudEvent or bare, one or an array",
+    "products, gate",
+    "ledger",
+    kept_days=400,
+    settings=_INPUT,
+)
+ACCOUNT_COMMANDS = Topic(
+    "account-commands", "org_id (UTF-8)", "Command", "gate", "ledger", kept_days=None, settings=_INPUT
+)
+PRICED_USAGE = Topic(
+    "priced-usage", "none", "PricedUsage, JSON lines, one record per chunk", "ledger", "sink, analysts", kept_days=400
+)
+LIMIT_BREACHES = Topic(
+    "limit-breaches", "org_id", "LimitBreached, LimitResumed", "ledger", "billing, products, sink", kept_days=None
+)
+ACCOUNT_EVENTS = Topic(
+    "account-events", "org_id", "CommandApplied, CommandRefused", "ledger", "gate, audit", kept_days=None
+)
+DEAD_LETTERS = Topic("dead-letters", "dead_letter_id", "DeadLetter", "ledger", "redrive, sink", kept_days=400)
+LEDGER_STATE = Topic(
+    "ledger-state", "cell", "the cell as JSON", "ledger", "ledger", compacted=True, settings=_COMPACTED
+)
+LEDGER_JOURNAL = Topic("ledger-journal", "none", "one transaction: ranges, time, versions", "ledger", "rebuild, prove")
+SEEN_IDS = Topic("seen-ids", "none", "identities, packed", "ledger", "ledger", kept_days=HORIZON_DAYS + 1)
+
+INPUTS = (USAGE_EVENTS, ACCOUNT_COMMANDS)
+TOPICS = (
+    USAGE_EVENTS,
+    ACCOUNT_COMMANDS,
+    PRICED_USAGE,
+    LIMIT_BREACHES,
+    ACCOUNT_EVENTS,
+    DEAD_LETTERS,
+    LEDGER_STATE,
+    LEDGER_JOURNAL,
+    SEEN_IDS,
+)
