@@ -80,6 +80,7 @@ LEDGER_STATE = Topic(
 )
 LEDGER_JOURNAL = Topic("ledger-journal", "none", "one transaction: ranges, time, versions", "ledger", "rebuild, prove")
 SEEN_IDS = Topic("seen-ids", "none", "identities, packed", "ledger", "ledger", kept_days=HORIZON_DAYS + 1)
+LOG_ID = Topic("log-id", "log-id", "the log's id, text", "usage-credits topics", "sink", compacted=True)
 
 INPUTS = (USAGE_EVENTS, ACCOUNT_COMMANDS)
 TOPICS = (
@@ -92,4 +93,5 @@ TOPICS = (
     LEDGER_STATE,
     LEDGER_JOURNAL,
     SEEN_IDS,
+    LOG_ID,
 )

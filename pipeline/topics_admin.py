@@ -1,0 +1,169 @@
+"""Topics on a cluster: settings go in; topics are created or checked against the table, and the log's id comes out.
+
+The log's id is made when the inputs are made. Whoever remembers positions elsewhere (the sink, in ClickHouse) remembers
+it with them, so that a cluster made anew is not mistaken for the old one. It lies in the topic `log-id`, last record.
+Source: docs/rules.md R43, R44; pipeline/topics.py.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from pipeline.errors import Mendable
+from pipeline.settings import Settings
+from pipeline.topics import INPUTS, LOG_ID, PRICED_USAGE, TOPICS, Topic
+
+_METADATA_TRIES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What `create_topics` did: names without the prefix."""
+
+    log_id: str
+    created: tuple[str, ...]
+    existing: tuple[str, ...]
+
+
+class TopicsWrong(Mendable):
+    """Topics are missing, or are not what the table and the settings say; the message names each and the way out."""
+
+
+async def create_topics(settings: Settings) -> Created:
+    """Create what is missing, with a new log id where the inputs or what the sink reads are new.
+
+    Raises:
+        TopicsWrong: a topic exists with another number of partitions or another kind of time.
+        KafkaError: no broker, or it refused.
+    """
+    async with _admin(settings) as admin:
+        there = await _partitions(admin)
+        missing = [topic for topic in TOPICS if settings.topic_prefix + topic.name not in there]
+        await _create(admin, missing, settings)
+        await _check(admin, settings)
+    if {*INPUTS, PRICED_USAGE, LOG_ID} & set(missing):
+        await _write_log_id(settings, secrets.token_hex(8))
+    return Created(
+        log_id=await read_log_id(settings),
+        created=tuple(topic.name for topic in missing),
+        existing=tuple(topic.name for topic in TOPICS if topic not in missing),
+    )
+
+
+async def check_topics(settings: Settings) -> str:
+    """The log's id of a cluster whose topics are right; raises as `create_topics`, also where one is missing."""
+    async with _admin(settings) as admin:
+        await _check(admin, settings)
+    return await read_log_id(settings)
+
+
+async def read_log_id(settings: Settings) -> str:
+    """The last record of `log-id`.
+
+    Raises:
+        TopicsWrong: there is none.
+    """
+    consumer = AIOKafkaConsumer(**settings.kafka(), isolation_level="read_committed", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        place = TopicPartition(settings.topic_prefix + LOG_ID.name, 0)
+        consumer.assign([place])
+        await consumer.seek_to_beginning(place)
+        end = (await consumer.end_offsets([place]))[place]
+        log_id = b""
+        while await consumer.position(place) < end:
+            for record in (await consumer.getmany(place, timeout_ms=1_000)).get(place, ()):
+                log_id = record.value or b""
+    finally:
+        await consumer.stop()
+    if not log_id:
+        raise TopicsWrong(f"topic {place.topic} holds no log id; run `usage-credits topics`")
+    return log_id.decode()
+
+
+async def _write_log_id(settings: Settings, log_id: str) -> None:
+    producer = AIOKafkaProducer(**settings.kafka(), acks="all", enable_idempotence=True)
+    await producer.start()
+    try:
+        await producer.send_and_wait(settings.topic_prefix + LOG_ID.name, log_id.encode(), b"log-id", partition=0)
+    finally:
+        await producer.stop()
+
+
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**settings.kafka())
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def _create(admin: AIOKafkaAdminClient, topics: list[Topic], settings: Settings) -> None:
+    new = [
+        NewTopic(
+            settings.topic_prefix + topic.name,
+            settings.partitions,
+            settings.replication_factor,
+            topic_configs=topic.config(settings.mode),
+        )
+        for topic in topics
+    ]
+    answer = await admin.create_topics(new) if new else None
+    for name, code, *message in answer.topic_errors if answer else ():
+        error = for_code(code)
+        if issubclass(error, KafkaError) and error.errno and error is not TopicAlreadyExistsError:
+            raise error(f"topic {name}: {message[0] if message else ''}")
+    # The broker that answered made them; those it tells of them may need a moment.
+    names = {topic.name for topic in new}
+    for _ in range(_METADATA_TRIES):
+        if names <= (await _partitions(admin)).keys():
+            return
+        await asyncio.sleep(0.05)
+
+
+async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    """Every topic of the cluster with its number of partitions. (To ask for one by name would create it.)"""
+    topics = await admin.describe_topics()
+    return {topic["topic"]: len(topic["partitions"]) for topic in topics if topic["partitions"]}
+
+
+async def _check(admin: AIOKafkaAdminClient, settings: Settings) -> None:
+    there = await _partitions(admin)
+    wanted = {settings.topic_prefix + topic.name: topic for topic in TOPICS}
+    problems = [f"{name} is missing; run `usage-credits topics`" for name in wanted if name not in there]
+    problems += [
+        f"{name} has {there[name]} partitions, PARTITIONS says {settings.partitions}; the number is fixed for a "
+        "cluster's life (R43): set PARTITIONS to it, or take another cluster or TOPIC_PREFIX"
+        for name in wanted
+        if there.get(name, settings.partitions) != settings.partitions
+    ]
+    inputs = [name for name, topic in wanted.items() if topic in INPUTS and name in there]
+    for name, kind in (await _timestamp_types(admin, inputs)).items():
+        if kind != (expected := wanted[name].config(settings.mode)["message.timestamp.type"]):
+            problems.append(
+                f"{name} has message.timestamp.type={kind}, MODE={settings.mode} needs {expected} (R44): set MODE to "
+                "what the topics were made for, or take another cluster or TOPIC_PREFIX"
+            )
+    if problems:
+        raise TopicsWrong(f"Kafka at {settings.kafka_bootstrap_servers}: " + "\n  ".join(problems))
+
+
+async def _timestamp_types(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, str]:
+    if not names:
+        return {}
+    wanted = {"message.timestamp.type": None}
+    answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name, wanted) for name in names])
+    return {
+        resource[3]: {entry[0]: entry[1] for entry in resource[4]}["message.timestamp.type"]
+        for answer in answers
+        for resource in answer.resources
+    }
