@@ -116,7 +116,7 @@ class PriceBook:
 
 
 @dataclass(frozen=True, slots=True)
-class PricedUsage:
+class PricedEvent:
     """An event with its exact cost, in picodollars."""
 
     usage: UsageEvent
@@ -128,7 +128,7 @@ class PricedUsage:
         return sum(self.parts)
 
 
-def price_usage(usage: UsageEvent, book: PriceBook) -> PricedUsage:
+def price_usage(usage: UsageEvent, book: PriceBook) -> PricedEvent:
     """Price one event at the API rates in force when it occurred.
 
     Args:
@@ -150,7 +150,7 @@ def price_usage(usage: UsageEvent, book: PriceBook) -> PricedUsage:
         usage.speed,
         usage.inference_geo,
     )
-    return PricedUsage(usage, rates, cost_parts(rates, *quantities(usage)))
+    return PricedEvent(usage, rates, cost_parts(rates, *quantities(usage)))
 
 
 def prompt_tokens(usage: UsageEvent) -> int:

@@ -128,7 +128,7 @@ def _variants(block: Block) -> Iterator[tuple[str, TokenRates, Decimal]]:
     lengths = {"": block.rates, "+long": block.long.rates if block.long else None}
     factors = {"+batch": block.batch, "+fast": block.fast, "+us": block.us}
     listed = {suffix: factor for suffix, factor in factors.items() if factor is not None}
-    combined = [chosen for size in range(4) for chosen in combinations(listed, size) if not NEVER <= {*chosen}]
+    combined = [chosen for size in range(4) for chosen in combinations(listed, size) if not {*chosen} >= NEVER]
     for (length, rates), chosen in product(lengths.items(), combined):
         if rates is not None:
             yield length + "".join(chosen), rates, prod((listed[suffix] for suffix in chosen), start=Decimal(1))
@@ -158,7 +158,7 @@ def _whole_picousd(price_id: str, kind: str, usd: Decimal | None, factor: Decima
     picousd = usd * factor * PICOUSD_PER_USD / units
     if picousd != int(picousd):
         raise _Contradiction(
-            f"{price_id}: {kind} at {usd} x {factor} USD per {units:,} is {picousd} picodollars each, "
+            f"{price_id}: {kind} at {usd:f} x {factor:f} USD per {units:,} is {picousd.normalize():f} picodollars each, "
             "not a whole number; correct the rate or the factor (R12)"
         )
     return int(picousd)
