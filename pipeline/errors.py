@@ -1,5 +1,80 @@
-"""What a person can mend: raised anywhere, shown by the command line as its message, without a stack trace."""
+"""What a person can mend: exceptions go in, a sentence that names the setting comes out; for bugs, nothing does."""
+
+import logging
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class Mendable(Exception):
     """The message says what happened, which value, and what to do next."""
+
+
+def sentence_for(error: BaseException) -> str | None:
+    """What to tell a person instead of a stack trace; None where only a programmer can help."""
+    # Imported here: a command that succeeds need not load every library to know how it could have failed.
+    import aiokafka.errors
+    import clickhouse_connect.driver.exceptions as clickhouse
+    import pydantic
+
+    from pipeline.embedded.errors import EmbeddedError
+    from pipeline.price_book import PriceBookError
+
+    match error:
+        case Mendable() | EmbeddedError() | PriceBookError():
+            return str(error)
+        case pydantic.ValidationError(title="Settings"):
+            return _settings(error)
+        case aiokafka.errors.KafkaConnectionError() | aiokafka.errors.NodeNotReadyError():
+            return f"no Kafka at {_kafka()} (KAFKA_BOOTSTRAP_SERVERS); start one: `usage-credits up`, or name another"
+        case aiokafka.errors.KafkaError():
+            return f"Kafka at {_kafka()} (KAFKA_BOOTSTRAP_SERVERS): {error or type(error).__name__}"
+        case clickhouse.OperationalError():
+            return (
+                f"no ClickHouse at {_clickhouse()} (CLICKHOUSE_URL): {_first_line(error)}; start one with "
+                "`usage-credits up`, or name another"
+            )
+        case clickhouse.ClickHouseError():
+            return f"ClickHouse at {_clickhouse()} (CLICKHOUSE_URL): {_first_line(error)}"
+        case OSError(filename=str() as name, strerror=str() as reason):
+            return f"{name}: {reason}"
+        case FileNotFoundError():
+            return str(error)
+    return None
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", url)
+
+
+def quiet_libraries() -> None:
+    """Let clients that retry keep it to themselves: we say in a sentence what they would say in twenty."""
+    for name in ("aiokafka", "clickhouse_connect", "urllib3", "kafka", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _kafka() -> str:
+    from pipeline.settings import Settings
+
+    return Settings().kafka_bootstrap_servers
+
+
+def _clickhouse() -> str:
+    from pipeline.settings import Settings
+
+    return without_password(Settings().clickhouse_url)
+
+
+def _settings(error: "ValidationError") -> str:
+    problems = [
+        f"{str(problem['loc'][0]).upper()}={problem['input']!r}: {problem['msg']}"
+        for problem in error.errors(include_url=False)
+    ]
+    return "settings (environment or .env): " + "; ".join(problems)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -7,14 +7,15 @@ Source: docs/rules.md R43, R44; pipeline/topics.py.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
 from pipeline.errors import Mendable
 from pipeline.settings import Settings
@@ -64,6 +65,13 @@ async def check_topics(settings: Settings) -> str:
     return await read_log_id(settings)
 
 
+def run_topics(*, check: bool, wait_seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
+    """Create or check, and wait for Kafka so long; returns what happened, for people."""
+    settings = Settings()
+    created = asyncio.run(_when_kafka_is_there(_checked if check else create_topics, settings, wait_seconds, say))
+    return {**asdict(created), "partitions": settings.partitions, "mode": settings.mode}
+
+
 async def read_log_id(settings: Settings) -> str:
     """The last record of `log-id`.
 
@@ -86,6 +94,26 @@ async def read_log_id(settings: Settings) -> str:
     if not log_id:
         raise TopicsWrong(f"topic {place.topic} holds no log id; run `usage-credits topics`")
     return log_id.decode()
+
+
+async def _checked(settings: Settings) -> Created:
+    return Created(await check_topics(settings), (), tuple(topic.name for topic in TOPICS))
+
+
+async def _when_kafka_is_there(
+    task: Callable[[Settings], Awaitable[Created]], settings: Settings, seconds: float, say: Callable[[str], None]
+) -> Created:
+    pause = 0.5
+    while True:
+        try:
+            return await task(settings)
+        except KafkaConnectionError:
+            if seconds <= 0:
+                raise
+        pause = min(pause * 2, 8, seconds)
+        seconds -= pause
+        say(f"no Kafka at {settings.kafka_bootstrap_servers} (KAFKA_BOOTSTRAP_SERVERS); trying again in {pause:.0f} s")
+        await asyncio.sleep(pause)
 
 
 async def _write_log_id(settings: Settings, log_id: str) -> None:

@@ -1,0 +1,162 @@
+"""The command `usage-credits`: arguments in; calls of the parts, and exit code 0, 1 (it failed) or 2 (wrong usage) out.
+
+Thin on purpose: every body lies in the part it belongs to and is imported when its command runs, so help is instant.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import click
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
+PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+
+
+class Sentences(click.Group):
+    """The one place where an error that a person can mend becomes a sentence, and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a bug keeps its stack trace."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            from pipeline.errors import sentence_for
+
+            sentence = sentence_for(error)
+            if sentence is None:
+                raise
+            raise click.ClickException(sentence) from error
+
+
+@click.group(cls=Sentences, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="usage-credits")
+def main() -> None:
+    """Price usage, bound it with monthly spend limits, and prove the sums.
+
+    Every command reads its settings from the environment (KAFKA_BOOTSTRAP_SERVERS, CLICKHOUSE_URL, …) or from .env.
+    """
+    from pipeline.errors import quiet_libraries
+
+    quiet_libraries()
+
+
+@main.command()
+@AS_JSON
+@click.option("--data-dir", type=click.Path(path_type=Path), default=Path("var/demo"), show_default=True)
+def demo(as_json: bool, data_dir: Path) -> None:
+    """The main job on real input, with parts of its own: priced, bounded, paused, proved.
+
+    Starts from an empty cluster every time; exits with 0 only if all sums agree.
+    """
+    from pipeline.demo.run import run_demo
+
+    sys.exit(0 if run_demo(data_dir, as_json=as_json) else 1)
+
+
+@main.command()
+@click.option("--demo", "with_people", is_flag=True, help="Register the demo's organisations and members.")
+@click.option("--data-dir", type=click.Path(path_type=Path), default=Path("var/live"), show_default=True)
+@click.option("--kafka-port", type=click.IntRange(0, 65535), default=0, help="0: the last one, or any free one.")
+@click.option("--clickhouse-port", type=click.IntRange(0, 65535), default=0, help="0: the last one, or any free one.")
+def up(with_people: bool, data_dir: Path, kafka_port: int, clickhouse_port: int) -> None:
+    """Everything on this machine, until Ctrl-C; the data stays."""
+    from pipeline.demo.up import run_up
+
+    sys.exit(run_up(data_dir, with_people=with_people, kafka_port=kafka_port, clickhouse_port=clickhouse_port))
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Change nothing; fail if a topic is missing or wrong.")
+@click.option("--wait", "wait_seconds", type=click.FloatRange(min=0), default=0, help="Seconds to wait for Kafka.")
+@AS_JSON
+def topics(check: bool, wait_seconds: float, as_json: bool) -> None:
+    """Create the topics, or check them, and tell the log's id."""
+    from pipeline.topics_admin import run_topics
+
+    _show(run_topics(check=check, wait_seconds=wait_seconds, say=_say), as_json)
+
+
+@main.command()
+@click.argument("file", type=click.File("rb"), default="-")
+@click.option("--rejects", type=click.File("wb"), help="Where rejected lines go; otherwise stderr.")
+@click.option("--price-book", "book", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def price(file: BinaryIO, rejects: BinaryIO | None, book: Path | None) -> None:
+    """NDJSON usage events in, priced NDJSON out; nothing need run, and no event is too old.
+
+    Exits with 0 also when lines were rejected: each says why, in --rejects or on stderr.
+    """
+    from pipeline.price_book import load_price_book
+    from pipeline.price_lines import write_priced
+    from schemas.money import usd_from_picousd
+
+    out = click.get_binary_stream("stdout")
+    summary = write_priced(file, load_price_book(book), out, rejects or click.get_binary_stream("stderr"))
+    out.flush()
+    _say(f"{summary.priced:,} priced, {summary.rejected:,} rejected, {usd_from_picousd(summary.cost_picousd)} USD")
+
+
+@main.group("import")
+def imports() -> None:
+    """Usage that other tools have recorded → usage-events."""
+
+
+@imports.command("claude-code")
+@PATHS
+@click.option("--stdout", "to_stdout", is_flag=True, help="Print the events (CloudEvents, NDJSON); send nothing.")
+@click.option("--org-id", help="Whose usage it is. Without it, the demo's rule (examples/README.md).")
+@click.option("--user-id", help="Whose usage it is; goes with --org-id.")
+@click.option("--funding", type=click.Choice(["included", "credits"]), help="Of every request; otherwise the rule's.")
+@AS_JSON
+def claude_code(
+    paths: tuple[Path, ...],
+    to_stdout: bool,
+    org_id: str | None,
+    user_id: str | None,
+    funding: Literal["included", "credits"] | None,
+    as_json: bool,
+) -> None:
+    """Claude Code's logs (files, or folders of *.jsonl): the last delivery of each request becomes an event."""
+    from pipeline.importers.command import Whose, import_claude_code
+
+    if (org_id is None) != (user_id is None):
+        raise click.UsageError("--org-id and --user-id go together")
+    if to_stdout and as_json:
+        raise click.UsageError("--stdout prints events already; leave --json out")
+    out = click.get_binary_stream("stdout") if to_stdout else None
+    answer = import_claude_code(paths, Whose(org_id, user_id, funding), out)
+    if to_stdout:
+        _say(_sentences(answer))
+    else:
+        _show(answer, as_json)
+
+
+def _show(answer: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        import json
+
+        click.echo(json.dumps(answer, indent=2))
+    else:
+        click.echo(_sentences(answer))
+
+
+def _sentences(answer: dict[str, Any]) -> str:
+    return "\n".join(f"{name.replace('_', ' ')}: {_text(value)}" for name, value in answer.items())
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{count:,} × {what}" for what, count in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+if __name__ == "__main__":
+    main()
