@@ -118,6 +118,15 @@ class CommandRefused(LedgerEvent):
     detail: str
 
 
+class CommandRepeated(LedgerEvent):
+    """A command that was answered before came again: the first answer, and nothing else happened."""
+
+    TYPE: ClassVar[str] = "usage-credits.command.repeated"
+
+    command_id: Identifier
+    answer: dict[str, Any] = Field(description="`type` and `data` of the first answer")
+
+
 def event_id(*parts: object) -> str:
     """The deterministic id of an output: 128 bits over what identifies it."""
     return xxhash.xxh3_128_hexdigest("\n".join(map(str, parts)).encode())

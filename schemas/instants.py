@@ -5,6 +5,7 @@ Source: docs/rules.md R14a.
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -49,10 +50,37 @@ def parse_instant(text: str) -> int:
     return micros
 
 
+_MINUTES: dict[str, int] = {}
+_SECONDS = {f"{second:02d}{mark}": second * MICROS_PER_SECOND for second in range(60) for mark in ".Z"}
+
+
+def parse_instant_quickly(text: str) -> int:
+    """What parse_instant says, faster: of an instant in UTC the minute is remembered, the rest is digits."""
+    minute = _MINUTES.get(text[:17])
+    second = _SECONDS.get(text[17:20])
+    if minute is not None and second is not None and text[-1] == "Z":
+        if len(text) == 20:
+            return minute + second
+        fraction = text[20:-1]
+        if 0 < len(fraction) <= 6 and fraction.isascii() and fraction.isdigit():
+            return minute + second + int(fraction.ljust(6, "0"))
+    micros = parse_instant(text)
+    if text[-1] == "Z":
+        if len(_MINUTES) > 100_000:
+            _MINUTES.clear()
+        _MINUTES[text[:17]] = micros - micros % MICROS_PER_MINUTE
+    return micros
+
+
+@lru_cache(maxsize=8192)
+def _format_second(seconds: int) -> str:
+    return datetime_from_micros(seconds * MICROS_PER_SECOND).replace(tzinfo=None).isoformat()
+
+
 def format_instant(micros: int) -> str:
     """RFC 3339 in UTC, with as many decimals as the instant has: none, 3 or 6."""
     seconds, fraction = divmod(micros, MICROS_PER_SECOND)
-    text = datetime_from_micros(seconds * MICROS_PER_SECOND).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+    text = _format_second(seconds)
     if fraction:
         text += f".{fraction // 1000:03d}" if fraction % 1000 == 0 else f".{fraction:06d}"
     return text + "Z"

@@ -15,7 +15,8 @@ class PricedUsage(Model):
     """A row; `cost_picousd` is the sum of its parts, and each part is quantity times the rate of `price_id`.
 
     `leg` is 0 for a row or a correction's reverse (quantities and costs negative), 1 for its rebooking (R15).
-    `input_*` is where the ledger processed the event in `usage-events`; `origin_*` is where the event first lay (R43).
+    `input_*` is where the ledger processed the event in `usage-events`; `origin_*` is where the event first lay,
+    absent where that is the same place (R43).
     """
 
     org_id: Identifier
@@ -54,7 +55,7 @@ class PricedUsage(Model):
     input_partition: Count
     input_offset: Count
     input_index: Count = 0
-    origin_topic: str
-    origin_partition: Count
-    origin_offset: Count
-    origin_index: Count = 0
+    origin_topic: str | None = None
+    origin_partition: Count | None = None
+    origin_offset: Count | None = None
+    origin_index: Count | None = None

@@ -6,7 +6,7 @@ Two wire forms (R14a): a CloudEvent (an object with `specversion`) or the bare e
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from schemas.base import Identifier, Model, OptionalIdentifier
 from schemas.instants import Instant, format_instant
@@ -14,6 +14,7 @@ from schemas.money import Searches, Tokens
 
 USAGE_TYPE = "usage-credits.usage.v1"
 TOKEN_KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+NULL_IS_DEFAULT = ("processing", "speed", "inference_geo")
 NO_GEO_FACTOR = frozenset({"", "not_available", "global"})
 
 Funding = Literal["included", "credits"]
@@ -37,15 +38,15 @@ class Billing(Model):
     speed: Identifier = Field(default="standard", description="standard | fast; null is standard")
     inference_geo: OptionalIdentifier = Field(default="", description="us; null, not_available and global are none")
 
-    @field_validator("processing", "speed", mode="before")
+    @field_validator(*NULL_IS_DEFAULT, mode="before")
     @classmethod
-    def _null_is_standard(cls, value: object) -> object:
-        return "standard" if value is None else value
+    def _null_is_the_default(cls, value: object, field: ValidationInfo) -> object:
+        return cls.model_fields[field.field_name or ""].default if value is None else value
 
     @field_validator("inference_geo", mode="before")
     @classmethod
     def _no_factor_is_empty(cls, value: object) -> object:
-        return "" if value is None or (isinstance(value, str) and value in NO_GEO_FACTOR) else value
+        return "" if isinstance(value, str) and value in NO_GEO_FACTOR else value
 
 
 class Correction(Model):

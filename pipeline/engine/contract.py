@@ -65,13 +65,21 @@ class Identities(Protocol):
         """The remembered value of each key, or None where the key is new."""
 
 
+class Output(NamedTuple):
+    """One record to be written to an output topic, in this partition's number; value at most 900 kB."""
+
+    key: bytes | None
+    value: bytes
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
 @dataclass(slots=True)
 class Effects:
     """Everything one transaction writes, and how far it read.
 
     Attributes:
         taken: records consumed, counted through the chunk's runs in order; the rest is offered again.
-        outputs: topic → (key, value) pairs in order, for this partition's number; value at most 900 kB.
+        outputs: topic → its records, in order.
         cells: key → new value of a state cell, or None to remove it.
         identities: accepted events of this chunk.
         forwards: events of other partitions.
@@ -79,7 +87,7 @@ class Effects:
     """
 
     taken: int = 0
-    outputs: dict[str, list[tuple[bytes | None, bytes]]] = field(default_factory=dict)
+    outputs: dict[str, list[Output]] = field(default_factory=dict)
     cells: dict[bytes, bytes | None] = field(default_factory=dict)
     identities: list[Identity] = field(default_factory=list)
     forwards: list[Forward] = field(default_factory=list)

@@ -1,0 +1,193 @@
+"""Decoding usage records: the bytes of one Kafka record in; its events, or why an event or the record is none, out.
+
+Nearly every event takes the quick way, a compiled struct; whatever that refuses is judged by the pydantic models, so
+what is an event, and why not, is said in one place (schemas/usage.py). Source: docs/rules.md R9, R14, R14a, R17.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import xxhash
+
+from pipeline.domain.compiled import Usage, compile_struct
+from schemas.base import is_identifier
+from schemas.dead_letters import MAX_RECORD_BYTES, Reason
+from schemas.instants import parse_instant_quickly
+from schemas.usage import NO_GEO_FACTOR, USAGE_TYPE, InvalidEvent, UsageEvent, read_event
+
+MAX_EVENTS_PER_RECORD = 10_000
+_IDENTITY_VERSION = b"\x01"
+
+
+@dataclass(frozen=True, slots=True)
+class BadEvent:
+    """Bytes that are no event, and why; what could still be read of them is in `wire`."""
+
+    reason: Reason
+    detail: str
+    raw: bytes
+    wire: dict[str, Any]
+
+
+Decoded = Usage | BadEvent
+
+_Usage: Any = Usage
+_Data: Any = compile_struct(UsageEvent, without=("event_id", "source", "occurred_at_micros"))
+
+
+class _CloudEvent(msgspec.Struct, gc=False):
+    """The envelope in structured mode; extensions are ignored (R14a)."""
+
+    specversion: str
+    id: str
+    source: str
+    time: str
+    type: str
+    data: _Data
+    datacontenttype: str = "application/json"
+
+
+_decode_bare = msgspec.json.Decoder(Usage).decode
+_decode_cloud_event = msgspec.json.Decoder(_CloudEvent).decode
+_split_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_any = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_DATA_FIELDS = _Data.__struct_fields__
+# Refused by the quick way; UnicodeDecodeError is a ValueError.
+_REFUSALS = (msgspec.MsgspecError, ValueError, OverflowError)
+
+
+def decode_record(value: bytes | None) -> Iterator[tuple[Decoded, bytes]]:
+    """Every event of a record, in order, each with its own bytes.
+
+    A record that cannot be taken apart gives one BadEvent.
+    """
+    if value is None or len(value) == 0:
+        yield BadEvent(Reason.MALFORMED, "the record is empty", b"", {}), b""
+    elif len(value) > MAX_RECORD_BYTES:
+        detail = f"the record has {len(value)} bytes; {MAX_RECORD_BYTES} are allowed"
+        yield BadEvent(Reason.TOO_LARGE, detail, value, {}), value
+    elif value.lstrip(b" \t\r\n")[:1] != b"[":
+        yield decode_event(value), value
+    else:
+        yield from _decode_array(value)
+
+
+def _decode_array(value: bytes) -> Iterator[tuple[Decoded, bytes]]:
+    try:
+        items = _split_array(value)
+    except _REFUSALS as error:
+        yield BadEvent(Reason.MALFORMED, f"not JSON: {error}", value, {}), value
+        return
+    if not items:
+        yield BadEvent(Reason.MALFORMED, "an array without events", value, {}), value
+    elif len(items) > MAX_EVENTS_PER_RECORD:
+        detail = f"an array of {len(items)} events; {MAX_EVENTS_PER_RECORD} are allowed"
+        yield BadEvent(Reason.TOO_LARGE, detail, value, {}), value
+    else:
+        for item in items:
+            raw = bytes(item)
+            yield decode_event(raw), raw
+
+
+def decode_event(raw: bytes) -> Decoded:
+    """The event of one JSON object, bare or a CloudEvent."""
+    try:
+        return _normalized(_from_cloud_event(raw) if b'"specversion"' in raw else _decode_bare(raw))
+    except _REFUSALS:
+        return _judge(raw)
+
+
+def _from_cloud_event(raw: bytes) -> Any:
+    event = _decode_cloud_event(raw)
+    if event.specversion != "1.0" or event.type != USAGE_TYPE or event.datacontenttype != "application/json":
+        raise ValueError("not our CloudEvent")
+    if not event.source:
+        raise ValueError("a CloudEvent's source is not empty")
+    data = {name: getattr(event.data, name) for name in _DATA_FIELDS}
+    return _Usage(event_id=event.id, source=event.source, occurred_at_micros=event.time, **data)
+
+
+def _normalized(usage: Any) -> Usage:
+    """The struct with the values the model would have: instants as micros, null and no-factor values as defaults.
+
+    Raises:
+        ValueError: a text that only the model can judge.
+    """
+    usage.occurred_at_micros = parse_instant_quickly(usage.occurred_at_micros)
+    if usage.processing is None:
+        usage.processing = "standard"
+    if usage.speed is None:
+        usage.speed = "standard"
+    if usage.inference_geo is None or usage.inference_geo in NO_GEO_FACTOR:
+        usage.inference_geo = ""
+    if not (
+        is_identifier(usage.event_id)
+        and (not usage.source or is_identifier(usage.source))
+        and _known_identifiers(usage)
+        and usage.corrects is None
+    ):
+        raise ValueError("left to the model")
+    normalized: Usage = usage
+    return normalized
+
+
+_KNOWN: set[str] = set()
+"""Texts found to be identifiers: organisations, products, models and so on come again and again."""
+
+
+def _known_identifiers(usage: Usage) -> bool:
+    for text in (usage.org_id, usage.user_id, usage.product, usage.model, usage.processing, usage.speed):
+        if text not in _KNOWN:
+            if not is_identifier(text):
+                return False
+            if len(_KNOWN) > 1_000_000:
+                _KNOWN.clear()
+            _KNOWN.add(text)
+    return not usage.inference_geo or is_identifier(usage.inference_geo)
+
+
+def _judge(raw: bytes) -> Decoded:
+    """What the models say of an object that the quick way refused."""
+    try:
+        wire = _decode_any(raw)
+    except _REFUSALS as error:
+        return BadEvent(Reason.MALFORMED, f"not JSON: {error}", raw, {})
+    except RecursionError:
+        return BadEvent(Reason.MALFORMED, "nested too deeply", raw, {})
+    if not isinstance(wire, dict):
+        return BadEvent(Reason.MALFORMED, f"not an object but {type(wire).__name__}", raw, {})
+    try:
+        event = read_event(wire)
+    except InvalidEvent as error:
+        return BadEvent(_reason(error), str(error), raw, wire)
+    return compiled(event)
+
+
+def compiled(event: UsageEvent) -> Usage:
+    """The compiled form of a model."""
+    usage: Any = msgspec.convert(event.model_dump(mode="json"), Usage)
+    usage.occurred_at_micros = event.occurred_at_micros
+    same: Usage = usage
+    return same
+
+
+def _reason(error: InvalidEvent) -> Reason:
+    kinds = {kind: where for where, kind, _ in reversed(error.problems)}
+    if "extra_forbidden" in kinds:
+        return Reason.UNKNOWN_FIELD
+    if "less_than_equal" in kinds:
+        return Reason.COUNT_TOO_LARGE
+    return Reason.INVALID
+
+
+def identity_key(usage: Usage) -> bytes:
+    """16 bytes that stand for (org_id, source, event_id); the parts hold no space (R14)."""
+    return xxhash.xxh3_128_digest(f"{usage.org_id} {usage.source} {usage.event_id}".encode())
+
+
+def payload_digest(usage: Usage) -> bytes:
+    """8 bytes over the named fields that differ from their default: a retry written differently is the same (R14)."""
+    return xxhash.xxh3_64_digest(_IDENTITY_VERSION + _encode(usage))

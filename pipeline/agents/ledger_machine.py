@@ -1,0 +1,339 @@
+"""The ledger as the engine's machine: records of one partition in; priced rows, breaches, answers, cells out.
+
+It decodes, tells new events from duplicates and others' events from its own, lets the domain charge and apply, and
+encodes what comes of it. It holds no Kafka: `simulate` and the tests run the very same class in memory.
+Source: docs/rules.md R14, R16, R17, R20a, R41, R43, R44.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from pipeline.agents import dead_letters
+from pipeline.agents.decoding import BadEvent, Decoded, decode_record, identity_key, payload_digest
+from pipeline.domain import accounts, calendar, limits
+from pipeline.domain.charging import Charging, Rejected, Rules, Where
+from pipeline.domain.compiled import Usage
+from pipeline.domain.pricing import CompiledPrices
+from pipeline.domain.state import Counters, State
+from pipeline.engine.contract import (
+    Effects,
+    EventFailed,
+    Forward,
+    Identities,
+    Identity,
+    InputRecord,
+    InvariantBroken,
+    Output,
+    Place,
+    Run,
+)
+from pipeline.engine.partitioning import partition_of
+from pipeline.engine.records import arrival_micros, forward_fits, origin
+from pipeline.topics import ACCOUNT_COMMANDS, ACCOUNT_EVENTS, DEAD_LETTERS, LIMIT_BREACHES, PRICED_USAGE, USAGE_EVENTS
+from schemas.commands import COMMANDS, Command
+from schemas.dead_letters import DeadLetter, Origin, Reason
+from schemas.events import CommandRefused, CommandRepeated, LedgerEvent, LimitBreached, LimitResumed, envelope
+
+RULES_VERSION = 1
+GROUP_EVENTS = 500
+MAX_CHUNK_EVENTS = 20_000
+MAX_CHUNK_BYTES = 16_000_000
+MAX_VALUE_BYTES = 900_000
+
+_BUG = "a bug of ours; the log says more. Send it again once that is mended"
+_encode = msgspec.json.Encoder().encode
+_decode_any = msgspec.json.Decoder().decode
+
+Item = tuple[InputRecord, int, Decoded, bytes]
+"""An event on its way: its record, its index there, what it decoded to, its own bytes."""
+
+
+class LedgerMachine:
+    """One partition's ledger."""
+
+    def __init__(
+        self,
+        partition: int,
+        identities: Identities,
+        *,
+        partitions: int,
+        prices: CompiledPrices,
+        rules: Rules,
+        prefix: str,
+    ) -> None:
+        self.partition = partition
+        self.partitions = partitions
+        self.identities = identities
+        self.prefix = prefix
+        self.rules = rules
+        self.versions: dict[str, str | int] = {"price_book": prices.book.version, "rules": RULES_VERSION}
+        self.state = State()
+        self.charging = Charging(self.state, prices, rules)
+        self._quarantined: frozenset[Place] = frozenset()
+        self._start_chunk()
+
+    # What the engine calls (engine/contract.py).
+
+    def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take over what an earlier life committed."""
+        self.state.restore(cells)
+
+    def next_due_micros(self) -> int | None:
+        """The next month end or month close."""
+        return calendar.next_due_micros(self.state, self.rules)
+
+    def advance(self, now_micros: int, budget: int) -> Effects:
+        """Turn and close months that are due."""
+        self._start_chunk()
+        for _ in range(budget):
+            if not calendar.advance(self.state, self.rules, now_micros):
+                break
+        return self.finish()
+
+    def begin(self, now_micros: int, quarantined: frozenset[Place]) -> None:
+        """Start a chunk."""
+        self._start_chunk()
+        self._quarantined = quarantined
+        calendar.begin(self.state, self.rules, now_micros)
+
+    def take(self, run: Run) -> bool:
+        """Process a slice of records; False when the chunk has become large enough."""
+        if run.input == "commands":
+            for record in run.records:
+                self._command(record)
+                self._taken += 1
+                if self._is_full():
+                    return False
+            return True
+        group: list[Item] = []
+        records = 0
+        for record in run.records:
+            group += [(record, index, event, raw) for index, (event, raw) in enumerate(decode_record(record.value))]
+            records += 1
+            if len(group) >= GROUP_EVENTS:
+                self._usage(group, records)
+                group, records = [], 0
+                if self._is_full():
+                    return False
+        self._usage(group, records)
+        return not self._is_full()
+
+    def finish(self) -> Effects:
+        """Everything the chunk wants written."""
+        state, outputs = self.state, self._outputs
+        if self._rows:
+            outputs[self.prefix + PRICED_USAGE.name] = self._priced_usage()
+        counts = state.counters.snapshot()
+        if counts != self._counts_before:
+            _check(state.counters)
+            state.touch(state.counters)
+        return Effects(
+            taken=self._taken,
+            outputs=outputs,
+            cells=state.take_changes(),
+            identities=[Identity(key, value) for key, value in self._fresh.items()],
+            forwards=self._forwards,
+            counts={
+                name: after - before
+                for name, before, after in zip(Counters.NAMES, self._counts_before, counts, strict=True)
+                if after != before
+            },
+        )
+
+    # Usage.
+
+    def _usage(self, group: Sequence[Item], records: int) -> None:
+        """Charge the events of some records; their identities are looked up together."""
+        keys = [identity_key(event) if isinstance(event, Usage) else b"" for _, _, event, _ in group]
+        known = iter(self.identities.look_up([key for key in keys if key]))
+        for (record, index, event, raw), key in zip(group, keys, strict=True):
+            try:
+                if isinstance(event, BadEvent):
+                    self._bad_event(record, index, event)
+                else:
+                    self._event(record, index, event, raw, key, next(known))
+            except InvariantBroken:
+                raise
+            except Exception as error:
+                raise EventFailed(Place("usage", record.offset, index), error) from error
+        self._taken += records
+        self.state.counters.usage_records += records
+
+    def _event(
+        self, record: InputRecord, index: int, usage: Usage, raw: bytes, key: bytes, known: bytes | None
+    ) -> None:
+        if usage.org_id not in self.state.organizations and self._is_foreign(usage.org_id):
+            self._forward(record, index, usage, raw)
+            return
+        counters = self.state.counters
+        counters.usage_events += 1
+        arrived = arrival_micros(record)
+        digest = payload_digest(usage)
+        try:
+            if self._quarantined and Place("usage", record.offset, index) in self._quarantined:
+                raise Rejected(Reason.INTERNAL_ERROR, _BUG)
+            remembered = self._fresh.get(key) or known
+            if remembered is not None:
+                if remembered[:8] == digest:
+                    counters.duplicates += 1
+                    return
+                raise Rejected(
+                    Reason.CONFLICT,
+                    f"event {usage.event_id} of source {usage.source!r} was taken with another payload, "
+                    f"digest {remembered[:8].hex()}; this one's is {digest.hex()}",
+                )
+            where = Where(self.partition, record.offset, index, self._elsewhere(record, index))
+            charged = self.charging.charge(usage, arrived, where)
+        except Rejected as rejected:
+            self._dead_letter(
+                dead_letters.of_usage(usage, raw, rejected.reason, str(rejected), self._origin(record, index), arrived)
+            )
+            return
+        line = _encode(charged.row)
+        self._rows.append(line)
+        self._row_months.append(charged.row.charge_month)
+        self._bytes += len(line)
+        counters.accepted += 1
+        counters.rows += 1
+        self._fresh[key] = digest + charged.block_tag.to_bytes(4, "big")
+        if charged.breach is not None:
+            self._publish(charged.breach)
+
+    def _bad_event(self, record: InputRecord, index: int, bad: BadEvent) -> None:
+        self.state.counters.usage_events += 1
+        self._dead_letter(dead_letters.of_bad_event(bad, self._origin(record, index), arrival_micros(record)))
+
+    def _forward(self, record: InputRecord, index: int, usage: Usage, raw: bytes) -> None:
+        """Hand an event to the partition it belongs to; here it is neither priced nor deduplicated (R43)."""
+        self.state.counters.usage_events += 1
+        if forward_fits(raw):
+            self.state.counters.forwarded += 1
+            self._forwards.append(Forward("usage", usage.org_id.encode(), raw, record, index))
+            self._bytes += len(raw)
+            return
+        detail = f"it belongs to another partition, and {len(raw)} bytes are too large to forward"
+        arrived = arrival_micros(record)
+        self._dead_letter(
+            dead_letters.of_usage(usage, raw, Reason.TOO_LARGE, detail, self._origin(record, index), arrived)
+        )
+
+    # Commands.
+
+    def _command(self, record: InputRecord) -> None:
+        try:
+            self._decide_command(record)
+        except InvariantBroken:
+            raise
+        except Exception as error:
+            raise EventFailed(Place("commands", record.offset, 0), error) from error
+
+    def _decide_command(self, record: InputRecord) -> None:
+        raw = record.value or b""
+        arrived = arrival_micros(record)
+        counters = self.state.counters
+        counters.commands += 1
+        try:
+            command: Command = COMMANDS.validate_python(_decode_any(raw))
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            counters.commands_unreadable += 1
+            place = self._origin(record, 0, ACCOUNT_COMMANDS.name)
+            detail = f"no account command: {error}"
+            self._publish_dead_letter(dead_letters.of_command(raw, Reason.MALFORMED, detail, place, arrived))
+            return
+        if command.org_id not in self.state.organizations and self._is_foreign(command.org_id):
+            counters.commands_forwarded += 1
+            self._forwards.append(Forward("commands", command.org_id.encode(), raw, record, 0))
+            return
+        if self._quarantined and Place("commands", record.offset, 0) in self._quarantined:
+            refusal = accounts.refuse(self.state, command, "internal_error", _BUG, arrived)
+            counters.commands_refused += 1
+            self._publish(refusal)
+            return
+        events, outcome = accounts.apply(self.state, command, arrived)
+        setattr(counters, f"commands_{outcome}", getattr(counters, f"commands_{outcome}") + 1)
+        for event in events:
+            self._publish(event)
+
+    # What goes out.
+
+    def _publish(self, event: LedgerEvent) -> None:
+        if isinstance(event, LimitBreached | LimitResumed):
+            topic, identity = LIMIT_BREACHES, limits.identity(event)
+        else:
+            topic, identity = ACCOUNT_EVENTS, _answer_identity(event)
+        self._put(topic.name, event.org_id.encode(), _encode(envelope(event, identity)))
+
+    def _dead_letter(self, letter: DeadLetter) -> None:
+        self.state.counters.dead_letters += 1
+        self._publish_dead_letter(letter)
+
+    def _publish_dead_letter(self, letter: DeadLetter) -> None:
+        self._put(DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.model_dump_json().encode())
+
+    def _put(self, topic: str, key: bytes, value: bytes) -> None:
+        self._outputs.setdefault(self.prefix + topic, []).append(Output(key, value))
+        self._bytes += len(value)
+
+    def _priced_usage(self) -> list[Output]:
+        """The chunk's rows as JSON lines, cut below what a Kafka batch may hold; headers say months and rows."""
+        outputs: list[Output] = []
+        begin = size = 0
+        for end, line in enumerate(self._rows):
+            if size + len(line) + 1 > MAX_VALUE_BYTES:
+                outputs.append(self._lines(begin, end))
+                begin, size = end, 0
+            size += len(line) + 1
+        outputs.append(self._lines(begin, len(self._rows)))
+        return outputs
+
+    def _lines(self, begin: int, end: int) -> Output:
+        months = ",".join(sorted(set(self._row_months[begin:end])))
+        headers = (("months", months.encode()), ("rows", b"%d" % (end - begin)))
+        return Output(None, b"\n".join(self._rows[begin:end]) + b"\n", headers)
+
+    # Small things.
+
+    def _start_chunk(self) -> None:
+        self._taken = 0
+        self._bytes = 0
+        self._rows: list[bytes] = []
+        self._row_months: list[str] = []
+        self._outputs: dict[str, list[Output]] = {}
+        self._forwards: list[Forward] = []
+        self._fresh: dict[bytes, bytes] = {}
+        self._quarantined = frozenset()
+        self._counts_before = self.state.counters.snapshot()
+
+    def _is_full(self) -> bool:
+        return self._bytes > MAX_CHUNK_BYTES or len(self._rows) > MAX_CHUNK_EVENTS
+
+    def _is_foreign(self, org_id: str) -> bool:
+        return partition_of(org_id.encode(), self.partitions) != self.partition
+
+    def _origin(self, record: InputRecord, index: int, topic: str = USAGE_EVENTS.name) -> Origin:
+        first = origin(record, self.prefix + topic, self.partition, index)
+        return Origin(topic=first.topic, partition=first.partition, offset=first.offset, index=first.index)
+
+    def _elsewhere(self, record: InputRecord, index: int) -> tuple[str, int, int, int] | None:
+        if not record.headers:
+            return None
+        first = origin(record, self.prefix + USAGE_EVENTS.name, self.partition, index)
+        here = (self.prefix + USAGE_EVENTS.name, self.partition, record.offset, index)
+        return None if tuple(first) == here else tuple(first)
+
+
+def _answer_identity(event: LedgerEvent) -> tuple[Any, ...]:
+    if isinstance(event, CommandRepeated):
+        return (event.command_id, event.org_seq)
+    if isinstance(event, CommandRefused) and event.reason == "command_id_reused":
+        return (event.command_id, event.org_seq)
+    return (getattr(event, "command_id", ""),)
+
+
+def _check(counters: Counters) -> None:
+    """Nothing read is unaccounted for (R41)."""
+    accounted = counters.accepted + counters.duplicates + counters.dead_letters + counters.forwarded
+    if counters.usage_events != accounted:
+        raise InvariantBroken(f"{counters.usage_events} usage events were read, {accounted} are accounted for")
