@@ -22,6 +22,10 @@ from pipeline.settings import Settings
 from pipeline.topics import INPUTS, LOG_ID, PRICED_USAGE, TOPICS, Topic
 
 _METADATA_TRIES = 200
+_TIME = "message.timestamp.type"
+
+_ONE_LOG = (*INPUTS, PRICED_USAGE, LOG_ID)
+"""Whichever of these is made anew, positions remembered elsewhere no longer mean anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,9 @@ async def create_topics(settings: Settings) -> Created:
         missing = [topic for topic in TOPICS if settings.topic_prefix + topic.name not in there]
         await _create(admin, missing, settings)
         await _check(admin, settings)
-    if {*INPUTS, PRICED_USAGE, LOG_ID} & set(missing):
-        await _write_log_id(settings, secrets.token_hex(8))
+    log_id = None if any(topic in missing for topic in _ONE_LOG) else await _read_log_id(settings)
     return Created(
-        log_id=await read_log_id(settings),
+        log_id=log_id or await _new_log_id(settings),
         created=tuple(topic.name for topic in missing),
         existing=tuple(topic.name for topic in TOPICS if topic not in missing),
     )
@@ -73,11 +76,17 @@ def run_topics(*, check: bool, wait_seconds: float, say: Callable[[str], None]) 
 
 
 async def read_log_id(settings: Settings) -> str:
-    """The last record of `log-id`.
+    """The log's id.
 
     Raises:
         TopicsWrong: there is none.
     """
+    if log_id := await _read_log_id(settings):
+        return log_id
+    raise TopicsWrong(f"topic {settings.topic_prefix}{LOG_ID.name} holds no log id; run `usage-credits topics`")
+
+
+async def _read_log_id(settings: Settings) -> str | None:
     consumer = AIOKafkaConsumer(**settings.kafka(), isolation_level="read_committed", enable_auto_commit=False)
     await consumer.start()
     try:
@@ -85,15 +94,13 @@ async def read_log_id(settings: Settings) -> str:
         consumer.assign([place])
         await consumer.seek_to_beginning(place)
         end = (await consumer.end_offsets([place]))[place]
-        log_id = b""
+        log_id = None
         while await consumer.position(place) < end:
             for record in (await consumer.getmany(place, timeout_ms=1_000)).get(place, ()):
-                log_id = record.value or b""
+                log_id = (record.value or b"").decode()
     finally:
         await consumer.stop()
-    if not log_id:
-        raise TopicsWrong(f"topic {place.topic} holds no log id; run `usage-credits topics`")
-    return log_id.decode()
+    return log_id
 
 
 async def _checked(settings: Settings) -> Created:
@@ -116,13 +123,15 @@ async def _when_kafka_is_there(
         await asyncio.sleep(pause)
 
 
-async def _write_log_id(settings: Settings, log_id: str) -> None:
+async def _new_log_id(settings: Settings) -> str:
+    log_id = secrets.token_hex(8)
     producer = AIOKafkaProducer(**settings.kafka(), acks="all", enable_idempotence=True)
     await producer.start()
     try:
         await producer.send_and_wait(settings.topic_prefix + LOG_ID.name, log_id.encode(), b"log-id", partition=0)
     finally:
         await producer.stop()
+    return log_id
 
 
 @asynccontextmanager
@@ -167,20 +176,23 @@ async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
 async def _check(admin: AIOKafkaAdminClient, settings: Settings) -> None:
     there = await _partitions(admin)
     wanted = {settings.topic_prefix + topic.name: topic for topic in TOPICS}
-    problems = [f"{name} is missing; run `usage-credits topics`" for name in wanted if name not in there]
-    problems += [
-        f"{name} has {there[name]} partitions, PARTITIONS says {settings.partitions}; the number is fixed for a "
-        "cluster's life (R43): set PARTITIONS to it, or take another cluster or TOPIC_PREFIX"
-        for name in wanted
-        if there.get(name, settings.partitions) != settings.partitions
-    ]
-    inputs = [name for name, topic in wanted.items() if topic in INPUTS and name in there]
-    for name, kind in (await _timestamp_types(admin, inputs)).items():
-        if kind != (expected := wanted[name].config(settings.mode)["message.timestamp.type"]):
-            problems.append(
-                f"{name} has message.timestamp.type={kind}, MODE={settings.mode} needs {expected} (R44): set MODE to "
-                "what the topics were made for, or take another cluster or TOPIC_PREFIX"
-            )
+    problems = []
+    if missing := [name for name in wanted if name not in there]:
+        problems.append(f"missing topics: {', '.join(missing)}; run `usage-credits topics`")
+    if other := [
+        f"{name} ({there[name]})" for name in wanted if there.get(name, settings.partitions) != settings.partitions
+    ]:
+        problems.append(
+            f"another number of partitions than PARTITIONS={settings.partitions}: {', '.join(other)}; the number is "
+            "fixed for a cluster's life (R43): set PARTITIONS to it, or take another cluster or TOPIC_PREFIX"
+        )
+    inputs = {name: topic for name, topic in wanted.items() if topic in INPUTS and name in there}
+    types = await _timestamp_types(admin, list(inputs))
+    if other := [name for name, kind in types.items() if kind != inputs[name].config(settings.mode)[_TIME]]:
+        problems.append(
+            f"not made for MODE={settings.mode}: {', '.join(other)} with {_TIME}={types[other[0]]} (R44); set MODE to "
+            "what they were made for, or take another cluster or TOPIC_PREFIX"
+        )
     if problems:
         raise TopicsWrong(f"Kafka at {settings.kafka_bootstrap_servers}: " + "\n  ".join(problems))
 
@@ -188,10 +200,10 @@ async def _check(admin: AIOKafkaAdminClient, settings: Settings) -> None:
 async def _timestamp_types(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, str]:
     if not names:
         return {}
-    wanted = {"message.timestamp.type": None}
+    wanted = {_TIME: None}
     answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name, wanted) for name in names])
     return {
-        resource[3]: {entry[0]: entry[1] for entry in resource[4]}["message.timestamp.type"]
+        resource[3]: {entry[0]: entry[1] for entry in resource[4]}[_TIME]
         for answer in answers
         for resource in answer.resources
     }
