@@ -158,7 +158,7 @@ def _whole_picousd(price_id: str, kind: str, usd: Decimal | None, factor: Decima
     picousd = usd * factor * PICOUSD_PER_USD / units
     if picousd != int(picousd):
         raise _Contradiction(
-            f"{price_id}: {kind} at {usd:f} x {factor:f} USD per {units:,} is {picousd.normalize():f} picodollars each, "
+            f"{price_id}: {kind} at {usd:f} x {factor:f} USD per {units:,} is {picousd.normalize():f} picodollars, "
             "not a whole number; correct the rate or the factor (R12)"
         )
     return int(picousd)
