@@ -12,7 +12,6 @@ import msgspec
 import xxhash
 
 from pipeline.domain.compiled import Usage, compile_struct
-from schemas.base import is_identifier
 from schemas.dead_letters import MAX_RECORD_BYTES, Reason
 from schemas.instants import parse_instant_quickly
 from schemas.usage import NO_GEO_FACTOR, USAGE_TYPE, InvalidEvent, UsageEvent, read_event
@@ -123,10 +122,21 @@ def _normalized(usage: Any) -> Usage:
         usage.speed = "standard"
     if usage.inference_geo is None or usage.inference_geo in NO_GEO_FACTOR:
         usage.inference_geo = ""
+    known = _KNOWN
+    event_id, source = usage.event_id, usage.source
     if not (
-        is_identifier(usage.event_id)
-        and (not usage.source or is_identifier(usage.source))
-        and _known_identifiers(usage)
+        event_id.isascii()
+        and event_id.isprintable()
+        and " " not in event_id
+        and 0 < len(event_id) <= 128
+        and usage.org_id in known
+        and usage.user_id in known
+        and usage.product in known
+        and usage.model in known
+        and usage.processing in known
+        and usage.speed in known
+        and (not source or source in known)
+        and (not usage.inference_geo or usage.inference_geo in known)
         and usage.corrects is None
     ):
         raise ValueError("left to the model")
@@ -135,18 +145,14 @@ def _normalized(usage: Any) -> Usage:
 
 
 _KNOWN: set[str] = set()
-"""Texts found to be identifiers: organisations, products, models and so on come again and again."""
+"""Texts the model found to be identifiers: organisations, members, products, models come again and again."""
 
 
-def _known_identifiers(usage: Usage) -> bool:
-    for text in (usage.org_id, usage.user_id, usage.product, usage.model, usage.processing, usage.speed):
-        if text not in _KNOWN:
-            if not is_identifier(text):
-                return False
-            if len(_KNOWN) > 1_000_000:
-                _KNOWN.clear()
-            _KNOWN.add(text)
-    return not usage.inference_geo or is_identifier(usage.inference_geo)
+def _remember_identifiers(event: UsageEvent) -> None:
+    if len(_KNOWN) > 2_000_000:
+        _KNOWN.clear()
+    _KNOWN.update((event.org_id, event.user_id, event.product, event.model))
+    _KNOWN.update((event.processing, event.speed, event.source, event.inference_geo))
 
 
 def _judge(raw: bytes) -> Decoded:
@@ -163,6 +169,7 @@ def _judge(raw: bytes) -> Decoded:
         event = read_event(wire)
     except InvalidEvent as error:
         return BadEvent(_reason(error), str(error), raw, wire)
+    _remember_identifiers(event)
     return compiled(event)
 
 

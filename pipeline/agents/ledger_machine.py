@@ -13,7 +13,7 @@ import msgspec
 from pipeline.agents import dead_letters
 from pipeline.agents.decoding import BadEvent, Decoded, decode_record, identity_key, payload_digest
 from pipeline.domain import accounts, calendar, limits
-from pipeline.domain.charging import Charging, Rejected, Rules, Where
+from pipeline.domain.charging import Charging, Rejected, Rules
 from pipeline.domain.compiled import Usage
 from pipeline.domain.pricing import CompiledPrices
 from pipeline.domain.state import Counters, State
@@ -70,7 +70,7 @@ class LedgerMachine:
         self.rules = rules
         self.versions: dict[str, str | int] = {"price_book": prices.book.version, "rules": RULES_VERSION}
         self.state = State()
-        self.charging = Charging(self.state, prices, rules)
+        self.charging = Charging(self.state, prices, rules, partition)
         self._quarantined: frozenset[Place] = frozenset()
         self._start_chunk()
 
@@ -184,22 +184,21 @@ class LedgerMachine:
                     f"event {usage.event_id} of source {usage.source!r} was taken with another payload, "
                     f"digest {remembered[:8].hex()}; this one's is {digest.hex()}",
                 )
-            where = Where(self.partition, record.offset, index, self._elsewhere(record, index))
-            charged = self.charging.charge(usage, arrived, where)
+            origin = self._elsewhere(record, index) if record.headers else None
+            row, charge_month, breach, block_tag = self.charging.charge(usage, arrived, record.offset, index, origin)
         except Rejected as rejected:
             self._dead_letter(
                 dead_letters.of_usage(usage, raw, rejected.reason, str(rejected), self._origin(record, index), arrived)
             )
             return
-        line = _encode(charged.row)
-        self._rows.append(line)
-        self._row_months.append(charged.row.charge_month)
-        self._bytes += len(line)
+        self._rows.append(row)
+        self._row_months.append(charge_month)
+        self._bytes += len(row)
         counters.accepted += 1
         counters.rows += 1
-        self._fresh[key] = digest + charged.block_tag.to_bytes(4, "big")
-        if charged.breach is not None:
-            self._publish(charged.breach)
+        self._fresh[key] = digest + block_tag.to_bytes(4, "big")
+        if breach is not None:
+            self._publish(breach)
 
     def _bad_event(self, record: InputRecord, index: int, bad: BadEvent) -> None:
         self.state.counters.usage_events += 1
@@ -291,14 +290,14 @@ class LedgerMachine:
     def _lines(self, begin: int, end: int) -> Output:
         months = ",".join(sorted(set(self._row_months[begin:end])))
         headers = (("months", months.encode()), ("rows", b"%d" % (end - begin)))
-        return Output(None, b"\n".join(self._rows[begin:end]) + b"\n", headers)
+        return Output(None, "\n".join([*self._rows[begin:end], ""]).encode(), headers)
 
     # Small things.
 
     def _start_chunk(self) -> None:
         self._taken = 0
         self._bytes = 0
-        self._rows: list[bytes] = []
+        self._rows: list[str] = []
         self._row_months: list[str] = []
         self._outputs: dict[str, list[Output]] = {}
         self._forwards: list[Forward] = []
@@ -317,11 +316,9 @@ class LedgerMachine:
         return Origin(topic=first.topic, partition=first.partition, offset=first.offset, index=first.index)
 
     def _elsewhere(self, record: InputRecord, index: int) -> tuple[str, int, int, int] | None:
-        if not record.headers:
-            return None
         first = origin(record, self.prefix + USAGE_EVENTS.name, self.partition, index)
         here = (self.prefix + USAGE_EVENTS.name, self.partition, record.offset, index)
-        return None if tuple(first) == here else tuple(first)
+        return None if first == here else (first.topic, first.partition, first.offset, first.index)
 
 
 def _answer_identity(event: LedgerEvent) -> tuple[Any, ...]:

@@ -14,7 +14,6 @@ from pydantic.fields import FieldInfo
 
 from schemas.money import Picousd
 from schemas.month import MonthText
-from schemas.priced import PricedUsage
 from schemas.usage import NULL_IS_DEFAULT, UsageEvent
 
 
@@ -77,6 +76,3 @@ if TYPE_CHECKING:
     Usage = UsageEvent
 else:
     Usage = compile_struct(UsageEvent)
-
-PricedRow: Any = compile_struct(PricedUsage)
-"""A row to be written: every instant, month and amount already the text it has on the wire."""

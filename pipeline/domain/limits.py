@@ -10,12 +10,6 @@ from schemas.events import Cause, Crossing, LedgerEvent, LimitBreached, LimitRes
 from schemas.month import Month
 
 
-def is_paused(state: State, organization: Organization) -> bool:
-    """Whether a limit has everybody paused in the month that runs; old spend counts as none (R26, R27)."""
-    month = organization.months.get(state.calendar.month)
-    return month is not None and month.breached_version != 0
-
-
 def charged(
     state: State, organization: Organization, month: OrganizationMonth, at_micros: int, crossing: Crossing
 ) -> LimitBreached | None:

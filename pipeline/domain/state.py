@@ -127,9 +127,9 @@ class OrganizationMonth(ScopeMonth):
 
 
 class Member(Cell):
-    """A member: role and seat live here alone."""
+    """A member: role and seat live here alone. `in_rows` is what every row of theirs begins with (domain/rows.py)."""
 
-    __slots__ = ("months", "org_id", "role", "seat_tier", "user_id")
+    __slots__ = ("in_rows", "months", "org_id", "role", "seat_tier", "user_id")
     KIND = "member"
     IDENTITY = ("org_id", "user_id")
     FIELDS = ("role", "seat_tier")
@@ -139,9 +139,11 @@ class Member(Cell):
     role: Role
     seat_tier: SeatTier
     months: dict[str, MemberMonth]
+    in_rows: str
 
     def __init__(self, **fields: Any) -> None:
         self.months = {}
+        self.in_rows = ""
         super().__init__(**fields)
 
 
