@@ -1,0 +1,137 @@
+"""One ledger worker: the group gives it partitions, it runs a task for each, and stops when a task cannot go on."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from pipeline.engine.contract import MachineFactory
+from pipeline.engine.identity import IdentityStore, MemoryIdentities
+from pipeline.engine.membership import Membership
+from pipeline.engine.observer import Observer
+from pipeline.engine.ownership import Submit
+from pipeline.engine.partition import Partition, Surroundings, WorkerFailed
+from pipeline.engine.preflight import partitions_when_ready
+from pipeline.engine.settings import EngineSettings
+
+log = logging.getLogger(__name__)
+
+_PULSE_SECONDS = 1.0
+_RELEASE_SECONDS = 8.0
+_LEAVE_SECONDS = 5.0
+
+
+class Engine:
+    """Runs the partitions that the group assigns to this worker.
+
+    Attributes:
+        partitions: those it has now, by number.
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        new_machine: MachineFactory,
+        submit: Submit,
+        *,
+        observer: Observer | None = None,
+        new_identities: Callable[[int], IdentityStore] | None = None,
+    ) -> None:
+        self.partitions: dict[int, Partition] = {}
+        self._settings = settings
+        self._new_machine = new_machine
+        self._submit = submit
+        self._observer = observer or Observer()
+        self._new_identities = new_identities or (lambda _partition: MemoryIdentities(settings.horizon_days))
+        self._surroundings: Surroundings | None = None
+        self._membership: Membership | None = None
+        self._stopping = False
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Work until cancelled.
+
+        Raises:
+            Refused, ClockRefused, WorkerFailed: with a sentence for the operator.
+        """
+        count = await partitions_when_ready(self._settings)
+        self._membership = membership = Membership(self._settings, self._assigned, self._revoked)
+        self._surroundings = Surroundings(
+            self._settings,
+            count,
+            self._new_machine,
+            self._new_identities,
+            self._submit,
+            membership.ends,
+            self._observer,
+        )
+        await membership.start()
+        pulse = asyncio.create_task(self._pulse(membership))
+        try:
+            await asyncio.wait({pulse, self._failure}, return_when=asyncio.FIRST_COMPLETED)
+            for finished in (self._failure, pulse):
+                if finished.done():
+                    finished.result()
+        finally:
+            pulse.cancel()
+            with suppress(asyncio.CancelledError):
+                await pulse
+
+    async def stop(self) -> None:
+        """Finish the transactions in hand, then leave the group."""
+        self._stopping = True
+        await self._revoked()
+        if self._membership is None:
+            return
+        try:
+            # A rebalance under way may hold it; the session's end then tells the others.
+            await asyncio.wait_for(self._membership.stop(), _LEAVE_SECONDS)
+        except TimeoutError:
+            log.warning("stopped without leaving the group; its partitions go to others when the session ends")
+
+    def _assigned(self, numbers: set[int]) -> None:
+        # A rebalance can still finish while we are stopping: then nothing is begun.
+        if self._stopping or self._surroundings is None:
+            return
+        for number in sorted(numbers):
+            partition = self.partitions[number] = Partition(number, self._surroundings)
+            partition.task.add_done_callback(self._ended)
+
+    async def _revoked(self) -> None:
+        partitions, self.partitions = self.partitions, {}
+        for partition in partitions.values():
+            partition.stop()
+        if not partitions:
+            return
+        _, late = await asyncio.wait([partition.task for partition in partitions.values()], timeout=_RELEASE_SECONDS)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=_LEAVE_SECONDS)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failure.done():
+            self._failure.set_exception(error)
+
+    async def _pulse(self, membership: Membership) -> None:
+        """Keep the membership, leave offsets now and then, and watch that every partition gets on."""
+        offsets_left = time.monotonic()
+        while True:
+            await asyncio.sleep(_PULSE_SECONDS)
+            await membership.pulse()
+            now = time.monotonic()
+            for partition in self.partitions.values():
+                if not partition.halted and now - partition.active_at > self._settings.stuck_seconds:
+                    raise WorkerFailed(
+                        f"partition {partition.number} has come to nothing for {now - partition.active_at:.0f} s; "
+                        "the worker stops, so that another can take over"
+                    )
+            if now - offsets_left > self._settings.offsets_every_seconds:
+                offsets_left = now
+                positions = {number: p.positions for number, p in self.partitions.items()}
+                await membership.leave_offsets({number: at for number, at in positions.items() if at})

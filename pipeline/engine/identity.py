@@ -1,0 +1,89 @@
+"""The identity store of one partition (R14): what committed transactions accepted, looked up by 16-byte keys.
+
+It is an index of the topic `seen-ids` and may be lost at any time: a claim refills it from its position. This one
+lives in memory; the one on disk takes its place behind the same interface.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+from pipeline.engine.contract import Identity
+from pipeline.engine.settings import MAX_BATCH_BYTES
+
+DAY_MICROS = 86_400_000_000
+KEY_BYTES, VALUE_BYTES = 16, 12
+PACK_VERSION = 1
+_HEAD = struct.Struct(">Bq")
+_ENTRY_BYTES = KEY_BYTES + VALUE_BYTES
+_MAX_ENTRIES = (MAX_BATCH_BYTES - 1_000) // _ENTRY_BYTES
+
+
+class IdentityStore(Protocol):
+    """What the engine needs of a store; the machine sees `look_up` alone.
+
+    Identities of the chunk under way are not here yet: the machine keeps those until they are committed.
+    """
+
+    position: int
+    """The next offset of `seen-ids` to be added."""
+
+    def look_up(self, keys: Sequence[bytes]) -> Sequence[bytes | None]: ...
+
+    def add(self, identities: Iterable[Identity], now_micros: int) -> None:
+        """Remember, under the day of `now_micros`; forget the days whose `horizon_days` + 1 have passed."""
+
+    def close(self) -> None: ...
+
+
+class MemoryIdentities:
+    """An identity store that is gone with its process: about 250 bytes an identity."""
+
+    def __init__(self, horizon_days: int) -> None:
+        self.position = 0
+        self._kept_days = horizon_days + 1
+        self._values: dict[bytes, bytes] = {}
+        self._keys_of_day: dict[int, set[bytes]] = {}
+        self._today = 0
+
+    def look_up(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        return list(map(self._values.get, keys))
+
+    def add(self, identities: Iterable[Identity], now_micros: int) -> None:
+        today = now_micros // DAY_MICROS
+        keys = self._keys_of_day.setdefault(today, set())
+        for key, value in identities:
+            self._values[key] = value
+            keys.add(key)
+        if today > self._today:
+            self._today = today
+            self._forget_before(today - self._kept_days)
+
+    def close(self) -> None:
+        self._values.clear()
+        self._keys_of_day.clear()
+
+    def _forget_before(self, first_kept_day: int) -> None:
+        for day in [day for day in self._keys_of_day if day < first_kept_day]:
+            # A key that was renewed since (an original that got corrected) lives on under its later day.
+            for key in self._keys_of_day.pop(day).difference(*self._keys_of_day.values()):
+                del self._values[key]
+
+
+def pack(identities: Sequence[Identity], now_micros: int) -> Iterator[bytes]:
+    """Records for `seen-ids`: version byte, ledger time, then 16 + 12 bytes an identity; each below 900 kB."""
+    for start in range(0, len(identities), _MAX_ENTRIES):
+        part = identities[start : start + _MAX_ENTRIES]
+        body = b"".join([piece for identity in part for piece in identity])
+        if len(body) != len(part) * _ENTRY_BYTES:
+            raise ValueError(f"an identity is {KEY_BYTES} + {VALUE_BYTES} bytes; one of these {len(part)} is not")
+        yield _HEAD.pack(PACK_VERSION, now_micros) + body
+
+
+def unpack(value: bytes) -> tuple[int, list[Identity]]:
+    """(ledger time, identities) of one record of `seen-ids`."""
+    version, now_micros = _HEAD.unpack_from(value)
+    if version != PACK_VERSION:
+        raise ValueError(f"seen-ids: format {version}, this program knows {PACK_VERSION}; use the newer program")
+    starts = range(_HEAD.size, len(value), _ENTRY_BYTES)
+    return now_micros, [Identity(value[i : i + KEY_BYTES], value[i + KEY_BYTES : i + _ENTRY_BYTES]) for i in starts]

@@ -1,0 +1,86 @@
+"""Fetches both inputs of one partition into their buffers; what is buffered is never fetched again."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from pipeline.engine.buffers import InputBuffer
+from pipeline.engine.contract import Input
+from pipeline.engine.journal import EngineCell
+from pipeline.engine.settings import EngineSettings
+
+Ends = Callable[[Sequence[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
+"""Asks the brokers where partitions end, records of open transactions included (the high watermark)."""
+
+
+class Inputs:
+    """Both inputs of a partition, read by `assign()`, so that no rebalance can disturb a fetch.
+
+    A buffer that is full is not asked for more: that is the back-pressure.
+    """
+
+    def __init__(self, settings: EngineSettings, partition: int, consumer: AIOKafkaConsumer, ends: Ends) -> None:
+        self._settings = settings
+        self._consumer = consumer
+        self._ends = ends
+        self._tps: dict[Input, TopicPartition] = {
+            name: TopicPartition(topic, partition) for name, topic in settings.inputs.items()
+        }
+        self._drained_checked = float("-inf")
+        self._ends_at_claim: Mapping[TopicPartition, int] = {}
+        self.usage = InputBuffer("usage", 0)
+        self.commands = InputBuffer("commands", 0)
+
+    async def open(self, cell: EngineCell | None) -> None:
+        """Take up reading where the state says; a partition never begun, from what Kafka still has."""
+        tps = list(self._tps.values())
+        self._consumer.assign(tps)
+        self._ends_at_claim = await self._consumer.end_offsets(tps)
+        first = await self._consumer.beginning_offsets(tps)
+        usage, commands = self._tps["usage"], self._tps["commands"]
+        self.usage = InputBuffer(
+            "usage", cell.usage if cell else first[usage], cell.usage_arrival_micros if cell else 0
+        )
+        self.commands = InputBuffer(
+            "commands", cell.commands if cell else first[commands], cell.commands_arrival_micros if cell else 0
+        )
+        for buffer in (self.usage, self.commands):
+            self._consumer.seek(self._tps[buffer.name], buffer.position)
+        await self._look_behind()
+
+    async def fetch(self, wait_seconds: float) -> None:
+        """Add what has come to the buffers; wait for it no longer than this."""
+        most = self._settings.max_records
+        wanted = [self._tps[buffer.name] for buffer in (self.usage, self.commands) if len(buffer.records) < most]
+        if not wanted:
+            return
+        fetched = await self._consumer.getmany(*wanted, timeout_ms=int(wait_seconds * 1_000), max_records=most)
+        for buffer in (self.usage, self.commands):
+            if records := fetched.get(self._tps[buffer.name]):
+                buffer.extend(records)
+        if self.commands.behind:
+            await self._look_behind()
+
+    async def check_drained(self) -> None:
+        """Find out, about once a second, whether an empty buffer means that all is read up to this instant.
+
+        The clock is read before the brokers are asked, so a record that arrived before that instant has been counted.
+        A record hidden by somebody's open transaction counts too: the input is not drained.
+        """
+        empty = [buffer for buffer in (self.usage, self.commands) if not buffer.records]
+        started = time.monotonic()
+        if not empty or started < self._drained_checked + self._settings.drained_check_seconds:
+            return
+        self._drained_checked = started
+        asked_micros = time.time_ns() // 1_000
+        ends = await self._ends([self._tps[buffer.name] for buffer in empty])
+        for buffer in empty:
+            tp = self._tps[buffer.name]
+            if await self._consumer.position(tp) >= ends[tp]:
+                buffer.floor_micros = max(buffer.floor_micros, asked_micros)
+
+    async def _look_behind(self) -> None:
+        tp = self._tps["commands"]
+        # The position, not the last record's offset: markers of transactions take offsets too.
+        self.commands.behind = await self._consumer.position(tp) < self._ends_at_claim[tp]

@@ -1,0 +1,47 @@
+"""What happens in the engine, told to whoever counts it; this one writes what an operator should read to the log."""
+
+import logging
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pipeline.engine.contract import Place
+
+log = logging.getLogger("pipeline.engine")
+
+
+class Committed(NamedTuple):
+    """One transaction of a partition."""
+
+    partition: int
+    seq: int
+    usage_position: int
+    commands_position: int
+    now_micros: int
+    records: int  # consumed
+    seconds: float  # of the transaction alone
+    counts: Mapping[str, int]  # the machine's
+
+
+class Observer:
+    """Subclass it for metrics, and call these too."""
+
+    def claimed(self, partition: int, cells: int, seconds: float) -> None:
+        log.info("partition %d: claimed, %d cells restored in %.2f s", partition, cells, seconds)
+
+    def committed(self, committed: Committed) -> None: ...
+
+    def failed(self, partition: int, error: BaseException, in_a_row: int) -> None:
+        log.warning("partition %d: transaction failed (%d in a row): %s", partition, in_a_row, describe(error))
+
+    def quarantined(self, partition: int, place: Place, error: BaseException) -> None:
+        log.error("partition %d: an event is set aside as internal_error: %s", partition, error, exc_info=error)
+
+    def halted(self, partition: int, reason: BaseException) -> None:
+        log.critical("partition %d HALTED, nothing of it is processed: %s", partition, describe(reason))
+
+    def released(self, partition: int) -> None:
+        log.info("partition %d: released", partition)
+
+
+def describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

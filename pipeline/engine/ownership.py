@@ -1,0 +1,149 @@
+"""A claimed partition at work: what has arrived goes to the machine, and what the machine wants written to Kafka."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from aiokafka import TopicPartition
+from msgspec.structs import replace
+
+from pipeline.engine.contract import Chunk, Effects, EventFailed, InvariantBroken, Machine, Place, Run
+from pipeline.engine.identity import IdentityStore
+from pipeline.engine.inputs import Inputs
+from pipeline.engine.journal import EngineCell
+from pipeline.engine.observer import Committed, Observer
+from pipeline.engine.order import Order, order_of
+from pipeline.engine.settings import EngineSettings
+from pipeline.engine.transaction import Transactions
+from pipeline.engine.writes import writes_of
+
+Submit = Callable[[Chunk], Awaitable[None]]
+"""Hands a chunk to the agent, which sets its result; waits while the agent has enough to do."""
+
+
+@dataclass(slots=True)
+class Ownership:
+    """The memory of one claim: true until a transaction fails, and then dropped whole.
+
+    Attributes:
+        cell: where the last committed transaction left the partition.
+        quarantined: places at which the machine failed; it makes dead letters of them.
+        in_transaction: something is being written that should not be interrupted.
+        now_micros: ledger time; may be ahead of the cell's while nothing depends on it.
+    """
+
+    number: int
+    settings: EngineSettings
+    transactions: Transactions
+    inputs: Inputs
+    identities: IdentityStore
+    machine: Machine
+    cell: EngineCell
+    quarantined: frozenset[Place]
+    submit: Submit
+    observer: Observer
+    in_transaction: bool = False
+    now_micros: int = field(init=False)
+    _order: Order = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.now_micros = self.cell.now_micros
+        self._order = order_of(self.settings.mode, self.inputs.usage, self.inputs.commands)
+
+    @property
+    def positions(self) -> tuple[int, int]:
+        return self.inputs.usage.position, self.inputs.commands.position
+
+    async def step(self) -> bool:
+        """Fetch what has come, and make one transaction of it; False, after a short wait, if there was nothing."""
+        await self.inputs.fetch(0)
+        if self.settings.mode == "live":
+            await self.inputs.check_drained()
+        self.now_micros = self._order.time_micros(self.now_micros)
+        due_micros = self._next_due()
+        if due_micros is not None and due_micros <= self.now_micros:
+            await self._advance(due_micros)
+        elif self._order.skip_ticks(self.now_micros):
+            return True
+        elif runs := self._order.runs(due_micros):
+            await self._process(runs)
+        elif self.positions != (self.cell.usage, self.cell.commands):
+            await self._commit(Effects())  # ticks alone: the journal tells how far they moved the clock
+        else:
+            await self.inputs.fetch(self.settings.idle_wait_seconds)
+            return False
+        return True
+
+    async def _advance(self, due_micros: int) -> None:
+        with machine_at_work():
+            effects = self.machine.advance(self.now_micros, self.settings.advance_budget)
+        if effects.taken:
+            raise InvariantBroken(f"advance() consumed {effects.taken} records; it has none")
+        if effects:
+            await self._commit(effects)
+        elif self._next_due() == due_micros:
+            raise InvariantBroken(f"advance() left undone what was due at {due_micros}")
+
+    async def _process(self, runs: Sequence[Run]) -> None:
+        offered = sum(len(run.records) for run in runs)
+        result: asyncio.Future[Effects] = asyncio.get_running_loop().create_future()
+        await self.submit(Chunk(self.machine, self.now_micros, runs, self.quarantined, result))
+        with machine_at_work():
+            effects = await result
+        if not 0 < effects.taken <= offered:
+            raise InvariantBroken(f"the machine took {effects.taken} of {offered} records")
+        self._order.consume(runs, effects.taken)
+        await self._commit(effects)
+
+    async def _commit(self, effects: Effects) -> None:
+        usage, commands = self.inputs.usage, self.inputs.commands
+        after = replace(
+            self.cell,
+            usage=usage.position,
+            commands=commands.position,
+            usage_arrival_micros=usage.floor_micros,
+            commands_arrival_micros=commands.floor_micros,
+            now_micros=self.now_micros,
+            seq=self.cell.seq + 1,
+        )
+        passed = {place for place in self.quarantined if place.offset < getattr(after, place.input)}
+        writes = writes_of(self.settings, self.number, effects, self.cell, after, passed, self.machine.versions)
+        journal = TopicPartition(self.settings.topic(self.settings.ledger_journal), self.number)
+        started = time.monotonic()
+        self.in_transaction = True
+        try:
+            await self.transactions.commit(writes, journal if self.settings.mode == "live" else None)
+        finally:
+            self.in_transaction = False
+        self.cell = after
+        self.quarantined -= passed
+        self.identities.add(effects.identities, self.now_micros)
+        self.observer.committed(
+            Committed(
+                self.number,
+                after.seq,
+                after.usage,
+                after.commands,
+                self.now_micros,
+                effects.taken,
+                time.monotonic() - started,
+                effects.counts,
+            )
+        )
+
+    def _next_due(self) -> int | None:
+        with machine_at_work():
+            return self.machine.next_due_micros()
+
+
+@contextmanager
+def machine_at_work() -> Iterator[None]:
+    """Whatever a machine raises, other than what it may, is an invariant broken: no retry would mend it."""
+    try:
+        yield
+    except (EventFailed, InvariantBroken):
+        raise
+    except Exception as error:
+        raise InvariantBroken(f"the machine raised {type(error).__name__}: {error}") from error

@@ -1,0 +1,246 @@
+"""The life of one assigned partition: claim, restore, work, until it is taken away; and what follows when that fails.
+
+Memory is ahead of Kafka from the moment a chunk is computed until its transaction is committed. So whatever goes
+wrong in between, there is one way on: drop the memory, and claim again.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    IllegalOperation,
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    OffsetOutOfRangeError,
+    RecordListTooLargeError,
+    RecordTooLargeError,
+    TopicAuthorizationFailedError,
+)
+
+from pipeline.engine.contract import EventFailed, InvariantBroken, MachineFactory, Place
+from pipeline.engine.identity import IdentityStore
+from pipeline.engine.inputs import Ends, Inputs
+from pipeline.engine.journal import CELL_FORMAT, EngineCell
+from pipeline.engine.observer import Observer, describe
+from pipeline.engine.ownership import Ownership, Submit, machine_at_work
+from pipeline.engine.restore import refill_identities, restore_cells
+from pipeline.engine.settings import EngineSettings
+from pipeline.engine.transaction import Transactions
+
+log = logging.getLogger(__name__)
+
+# Kafka refuses what we wrote, or no longer has what we must read: trying again would change nothing.
+_HALTING = (
+    InvariantBroken,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    RecordTooLargeError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
+# aiokafka asserts the states of a transaction: a failed assertion there is a failed transaction.
+_TRANSIENT = (KafkaError, ConsumerStoppedError, IllegalOperation, AssertionError, TimeoutError, OSError)
+_RESTORE_FETCH_BYTES = 8 << 20
+_HOUR_SECONDS = 3_600
+_HALTED_LOG_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all partitions of a worker share.
+
+    Attributes:
+        partitions: N, of every topic.
+        new_identities: partition → its identity store, perhaps older than `seen-ids`.
+        ends: asks for high watermarks.
+    """
+
+    settings: EngineSettings
+    partitions: int
+    new_machine: MachineFactory
+    new_identities: Callable[[int], IdentityStore]
+    submit: Submit
+    ends: Ends
+    observer: Observer
+
+
+class Partition:
+    """Owns one partition for as long as its task runs.
+
+    Attributes:
+        active_at: when it last got anywhere (monotonic seconds).
+        halted: it waits for an operator; nothing of it is processed.
+    """
+
+    def __init__(self, number: int, around: Surroundings) -> None:
+        self.number = number
+        self.active_at = time.monotonic()
+        self.halted = False
+        self._around = around
+        self._settings = around.settings
+        self._ownership: Ownership | None = None
+        self._quarantined: frozenset[Place] = frozenset()
+        self._quarantine_times: deque[float] = deque()
+        self._failures = 0
+        self._stopping = False
+        self.task = asyncio.create_task(self._run(), name=f"partition-{number}")
+
+    @property
+    def positions(self) -> tuple[int, int] | None:
+        """The next offsets to read of (usage, commands), once known."""
+        return (self._ownership.cell.usage, self._ownership.cell.commands) if self._ownership else None
+
+    def stop(self) -> None:
+        """Finish the transaction in hand; whatever else is under way has written nothing and is dropped."""
+        self._stopping = True
+        if not (self._ownership and self._ownership.in_transaction):
+            self.task.cancel()
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            try:
+                await self._own()
+            except EventFailed as error:
+                await self._set_aside(error)
+            except _HALTING as error:
+                await self._halt(error)
+            except _TRANSIENT as error:
+                await self._after_failure(error)
+
+    async def _own(self) -> None:
+        transactions = Transactions(self._settings, self.number)
+        reader = self._consumer(self._settings.fetch_bytes)
+        identities = self._around.new_identities(self.number)
+        started = time.monotonic()
+        try:
+            await transactions.claim()
+            cell, cells = await self._restore(identities)
+            machine = self._around.new_machine(self.number, identities)
+            with machine_at_work():
+                machine.restore(cells.items())
+            await reader.start()
+            inputs = Inputs(self._settings, self.number, reader, self._around.ends)
+            await inputs.open(cell)
+            self._around.observer.claimed(self.number, len(cells), time.monotonic() - started)
+            del cells
+            self._ownership = ownership = Ownership(
+                self.number,
+                self._settings,
+                transactions,
+                inputs,
+                identities,
+                machine,
+                cell or self._first_cell(inputs),
+                self._quarantined,
+                self._around.submit,
+                self._around.observer,
+            )
+            while not self._stopping:
+                if await ownership.step():
+                    self._failures = 0
+                self.active_at = time.monotonic()
+        finally:
+            self._ownership = None
+            identities.close()
+            await reader.stop()
+            await transactions.close()
+            self._around.observer.released(self.number)
+
+    async def _restore(self, identities: IdentityStore) -> tuple[EngineCell | None, dict[bytes, bytes]]:
+        consumer = self._consumer(_RESTORE_FETCH_BYTES)
+        await consumer.start()
+        try:
+            state, seen = (
+                TopicPartition(self._settings.topic(topic), self.number)
+                for topic in (self._settings.ledger_state, self._settings.seen_ids)
+            )
+            cell, cells = await restore_cells(consumer, state, self._is_alive)
+            if cell:
+                self._check(cell)
+            await refill_identities(consumer, seen, identities, self._is_alive)
+        finally:
+            await consumer.stop()
+        return cell, cells
+
+    def _consumer(self, fetch_bytes: int) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            **self._settings.kafka,
+            group_id=None,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            # Never skip silently what retention took away before we read it.
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=fetch_bytes,
+            fetch_max_wait_ms=500,
+        )
+
+    def _first_cell(self, inputs: Inputs) -> EngineCell:
+        return EngineCell(
+            mode=self._settings.mode,
+            partitions=self._around.partitions,
+            usage=inputs.usage.position,
+            commands=inputs.commands.position,
+        )
+
+    def _check(self, cell: EngineCell) -> None:
+        if cell.format > CELL_FORMAT:
+            raise InvariantBroken(f"its state is of format {cell.format}, this program knows {CELL_FORMAT}; upgrade")
+        if cell.mode != self._settings.mode:
+            raise InvariantBroken(f"it was begun in {cell.mode} mode, this worker runs in {self._settings.mode} mode")
+        if cell.partitions != self._around.partitions:
+            raise InvariantBroken(f"it was begun as one of {cell.partitions}, there are {self._around.partitions} now")
+
+    def _is_alive(self) -> None:
+        self.active_at = time.monotonic()
+
+    async def _set_aside(self, error: EventFailed) -> None:
+        """Nothing was committed; the next claim runs the chunk again, with the culprit named."""
+        now = time.monotonic()
+        times = self._quarantine_times
+        times.append(now)
+        while times[0] < now - _HOUR_SECONDS:
+            times.popleft()
+        self._around.observer.quarantined(self.number, error.place, error)
+        if error.place in self._quarantined or len(times) > self._settings.quarantines_per_hour:
+            await self._halt(error)
+        self._quarantined |= {error.place}
+
+    async def _halt(self, error: BaseException) -> None:
+        """Keep the partition, process nothing, say so every minute, until the worker stops or the partition moves."""
+        self.halted = True
+        log.error("partition %d: %s", self.number, describe(error), exc_info=error)
+        while True:
+            self._around.observer.halted(self.number, error)
+            await asyncio.sleep(_HALTED_LOG_SECONDS)
+
+    async def _after_failure(self, error: BaseException) -> None:
+        """Wait until a zombie would have been told by its heartbeat, lest it fence the rightful owner; then go on."""
+        if self._stopping:
+            return
+        if isinstance(error, KafkaConnectionError):
+            log.warning(
+                "partition %d: no Kafka at %s (KAFKA_BOOTSTRAP_SERVERS); waiting for it",
+                self.number,
+                self._settings.brokers,
+            )
+        else:
+            self._failures += 1
+            self._around.observer.failed(self.number, error, self._failures)
+            if self._failures >= self._settings.max_failures:
+                raise WorkerFailed(
+                    f"partition {self.number}: {self._failures} transactions failed in a row, the last with "
+                    f"{describe(error)}; the worker stops"
+                ) from error
+        self.active_at = time.monotonic()
+        await asyncio.sleep(self._settings.session_timeout_seconds)
+
+
+class WorkerFailed(Exception):
+    """This worker cannot go on; a sentence for its operator."""

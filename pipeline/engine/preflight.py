@@ -1,0 +1,94 @@
+"""Before the first claim: wait for Kafka, then check that the topics are what the engine relies on.
+
+What a person can mend is told as a sentence, not as a stack trace.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
+
+from pipeline.engine.observer import describe
+from pipeline.engine.settings import EngineSettings, Mode
+
+log = logging.getLogger(__name__)
+
+_LONGEST_WAIT_SECONDS = 30.0
+_TIMESTAMP_TYPES: Mapping[Mode, str] = {"live": "LogAppendTime", "replay": "CreateTime"}
+
+
+class Refused(Exception):
+    """The worker does not start; the sentence says what to do."""
+
+
+async def partitions_when_ready(settings: EngineSettings) -> int:
+    """Wait until Kafka answers, check the topics, and return how many partitions each has.
+
+    Raises:
+        Refused: topics are missing, differ in their partition counts, or do not fit the mode.
+    """
+    wait_seconds = 1.0
+    while True:
+        try:
+            return await _look(settings)
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.warning(
+                "no Kafka at %s (KAFKA_BOOTSTRAP_SERVERS): %s; trying again in %.0f s",
+                settings.brokers,
+                describe(error),
+                wait_seconds,
+            )
+        await asyncio.sleep(wait_seconds)
+        wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
+
+
+async def _look(settings: EngineSettings) -> int:
+    admin = AIOKafkaAdminClient(**settings.kafka)
+    try:
+        await admin.start()
+        described = await admin.describe_topics(list(settings.all_topics))
+        counts = {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
+        partitions = common_count(settings.all_topics, counts)
+        timed = [*settings.inputs.values()]
+        if settings.mode == "live":
+            timed.append(settings.topic(settings.ledger_journal))
+        check_timestamps(settings.mode, await _timestamp_types(admin, timed))
+        return partitions
+    finally:
+        await admin.close()
+
+
+def common_count(wanted: Iterable[str], counts: Mapping[str, int]) -> int:
+    """The partition count that all topics share."""
+    missing = [topic for topic in wanted if topic not in counts]
+    if missing:
+        raise Refused(f"topics are missing: {', '.join(missing)}; create them: usage-credits topics")
+    if len(set(counts.values())) != 1:
+        listed = ", ".join(f"{topic} {count}" for topic, count in sorted(counts.items()))
+        raise Refused(f"all topics must have as many partitions, these differ: {listed}")
+    return next(iter(counts.values()))
+
+
+def check_timestamps(mode: Mode, types: Mapping[str, str]) -> None:
+    """Arrival is the broker's clock when live, the producer's in replay mode (R44)."""
+    wrong = [topic for topic, kind in types.items() if kind != _TIMESTAMP_TYPES[mode]]
+    if wrong:
+        raise Refused(
+            f"{mode} mode needs message.timestamp.type={_TIMESTAMP_TYPES[mode]}; {', '.join(wrong)} differ: "
+            "these topics were made for the other mode, take another cluster or prefix"
+        )
+
+
+async def _timestamp_types(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, str]:
+    setting = "message.timestamp.type"
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic, configs={setting: None}) for topic in topics]
+    return {
+        name: entry[1]
+        for response in await admin.describe_configs(resources)
+        for _code, _message, _kind, name, entries in response.resources
+        for entry in entries
+        if entry[0] == setting
+    }

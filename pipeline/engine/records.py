@@ -1,0 +1,74 @@
+"""Reading a record of an input: when it first arrived, where it first lay, whether it is a tick (R43, R44)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.engine.contract import Forward, InputRecord
+
+Headers = Sequence[tuple[str, bytes]]
+
+ARRIVAL_HEADER = "usage-credits.first-arrival"
+ORIGIN_HEADER = "usage-credits.origin"
+TYPE_HEADER = "type"
+TICK_TYPE = b"usage-credits.tick.v1"
+
+FORWARD_MAX_BYTES = 1_000_000
+"""One event a record, at most what a record may have (R17); the input topics themselves take 2 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an event first lay."""
+
+    topic: str
+    partition: int
+    offset: int
+    index: int
+
+
+def arrival_micros(record: InputRecord) -> int:
+    """When the record arrived; of a forwarded or redriven one, when it first did (R44)."""
+    if record.headers:
+        first = _header(record.headers, ARRIVAL_HEADER)
+        if first is not None and first.isdigit():
+            return int(first)
+    return record.timestamp * 1_000
+
+
+def origin(record: InputRecord, topic: str, partition: int, index: int) -> Origin:
+    """Where the event at `index` of this record first lay: here, unless headers say otherwise (R43)."""
+    if record.headers:
+        first = _header(record.headers, ORIGIN_HEADER)
+        if first is not None and (parsed := _parsed_origin(first)) is not None:
+            return parsed
+    return Origin(topic, partition, record.offset, index)
+
+
+def forward_fits(value: bytes) -> bool:
+    """Whether one event can be forwarded; one that cannot is dead letter `too_large`."""
+    return len(value) <= FORWARD_MAX_BYTES
+
+
+def forward_headers(forward: Forward, topic: str, partition: int) -> list[tuple[str, bytes]]:
+    """The headers under which an event goes on to its right partition."""
+    first = origin(forward.source, topic, partition, forward.index)
+    return [
+        (ARRIVAL_HEADER, b"%d" % arrival_micros(forward.source)),
+        (ORIGIN_HEADER, f"{first.topic}/{first.partition}/{first.offset}/{first.index}".encode()),
+    ]
+
+
+def is_tick(record: InputRecord) -> bool:
+    """A tick carries no event: it says that nothing earlier will come (R44)."""
+    return record.key is None and bool(record.headers) and _header(record.headers, TYPE_HEADER) == TICK_TYPE
+
+
+def _header(headers: Headers, name: str) -> bytes | None:
+    return next((value for key, value in headers if key == name), None)
+
+
+def _parsed_origin(text: bytes) -> Origin | None:
+    parts = text.decode("utf-8", "replace").rsplit("/", 3)
+    if len(parts) != 4 or not all(part.isdecimal() for part in parts[1:]):
+        return None
+    return Origin(parts[0], int(parts[1]), int(parts[2]), int(parts[3]))

@@ -1,0 +1,54 @@
+"""Reads back what earlier owners of a partition committed: state cells and identities, each topic to its end."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from pipeline.engine.identity import IdentityStore, unpack
+from pipeline.engine.journal import ENGINE_CELL, EngineCell, decode_cell
+
+_BATCH_RECORDS = 2_000  # some milliseconds of the loop at a time
+
+
+async def restore_cells(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, alive: Callable[[], None]
+) -> tuple[EngineCell | None, dict[bytes, bytes]]:
+    """The engine's own cell, if the partition was ever begun, and the live cells of the machine.
+
+    To be called after the claim: then nothing of an earlier owner is open any more, and nothing of one can follow.
+    """
+    cells: dict[bytes, bytes] = {}
+    async for records in _read_to_end(consumer, tp, 0, alive):
+        for record in records:
+            if record.value is None:
+                cells.pop(record.key, None)
+            else:
+                cells[record.key] = record.value
+    engine_cell = cells.pop(ENGINE_CELL, None)
+    return (decode_cell(engine_cell) if engine_cell else None), cells
+
+
+async def refill_identities(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, store: IdentityStore, alive: Callable[[], None]
+) -> None:
+    """Bring the store up to the end of `seen-ids`."""
+    async for records in _read_to_end(consumer, tp, store.position, alive):
+        for record in records:
+            now_micros, identities = unpack(record.value)
+            store.add(identities, now_micros)
+            store.position = record.offset + 1
+
+
+async def _read_to_end(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, position: int, alive: Callable[[], None]
+) -> AsyncIterator[Sequence[Any]]:
+    consumer.assign([tp])
+    end = (await consumer.end_offsets([tp]))[tp]
+    first = (await consumer.beginning_offsets([tp]))[tp]
+    consumer.seek(tp, max(position, first))
+    # The position, not the last record's offset: markers of transactions take offsets too.
+    while await consumer.position(tp) < end:
+        alive()
+        if records := (await consumer.getmany(tp, timeout_ms=200, max_records=_BATCH_RECORDS)).get(tp):
+            yield records

@@ -1,0 +1,140 @@
+"""One partition's transactional producer: effects go in, one committed Kafka transaction comes out, or an exception.
+
+Starting the producer *claims* the partition: Kafka raises the epoch of its transactional id, aborts what an earlier
+owner left open, and refuses everything that owner may still send.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.structs import RecordMetadata
+
+from pipeline.engine.contract import InvariantBroken
+from pipeline.engine.records import FORWARD_MAX_BYTES
+from pipeline.engine.settings import MAX_BATCH_BYTES, EngineSettings
+
+log = logging.getLogger(__name__)
+
+# Begun sooner after the last commit than this, a transaction meets the last one's markers and is put off by 20 ms.
+_REST_SECONDS = 0.004
+_CLOSE_SECONDS = 5
+_NO_HEADERS: list[tuple[str, bytes]] = []
+
+
+class Write(NamedTuple):
+    """One record to be written."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]] = _NO_HEADERS  # aiokafka wants a list
+    timestamp_ms: int | None = None
+
+
+Writes = Mapping[TopicPartition, Sequence[Write]]
+
+
+class Transactions:
+    """The transactions of one partition, one after the other."""
+
+    def __init__(self, settings: EngineSettings, partition: int) -> None:
+        self._settings = settings
+        self._partition = partition
+        self._committed = float("-inf")
+        self._producer = AIOKafkaProducer(
+            **settings.kafka,
+            transactional_id=settings.transactional_id(partition),
+            transaction_timeout_ms=int(settings.transaction_timeout_seconds * 1_000),
+            acks="all",
+            linger_ms=0,
+            max_batch_size=MAX_BATCH_BYTES,
+            max_request_size=1_000_000,
+        )
+
+    async def claim(self) -> None:
+        """Fence whoever held the partition, and learn where its topics lie."""
+        async with asyncio.timeout(self._settings.transaction_timeout_seconds):
+            await self._producer.start()
+            for topic in self._settings.all_topics:
+                await self._producer.partitions_for(topic)
+
+    async def commit(self, writes: Writes, clock: TopicPartition | None) -> None:
+        """Write everything or nothing.
+
+        Args:
+            clock: the partition (of a topic that takes the broker's time) by whose stamp our clock is checked.
+
+        Raises:
+            KafkaError, TimeoutError: nothing is known to be committed; drop the memory and claim again.
+            InvariantBroken: a record that cannot be written.
+            ClockRefused: our clock is not the broker's.
+        """
+        for tp, items in writes.items():
+            _check_sizes(tp, items, self._settings)
+        await asyncio.sleep(max(0.0, self._committed + _REST_SECONDS - time.monotonic()))
+        await self._producer.begin_transaction()
+        try:
+            async with asyncio.timeout(self._settings.transaction_timeout_seconds):
+                sent_ms = time.time_ns() // 1_000_000
+                # Each result is awaited before the commit: aiokafka commits although one of the produces failed.
+                stored = await asyncio.gather(*(self._send(tp, items) for tp, items in writes.items()))
+                if clock is not None:
+                    stamp_ms = next(metadata.timestamp for metadata in stored if metadata.topic_partition == clock)
+                    self._check_clock(sent_ms, stamp_ms)
+                await self._producer.commit_transaction()
+        except BaseException:
+            await self._abort()
+            raise
+        self._committed = time.monotonic()
+
+    async def close(self) -> None:
+        """Stop the producer; what it leaves open is aborted by the next claim."""
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._producer.stop()
+        except Exception as error:
+            log.warning("partition %d: its producer did not stop cleanly: %r", self._partition, error)
+
+    async def _send(self, tp: TopicPartition, items: Sequence[Write]) -> RecordMetadata:
+        producer = self._producer
+        sent = []
+        batch = producer.create_batch()
+        for key, value, headers, timestamp_ms in items:
+            if batch.append(key=key, value=value, headers=headers, timestamp=timestamp_ms) is None:
+                sent.append(await producer.send_batch(batch, tp.topic, partition=tp.partition))
+                batch = producer.create_batch()
+                batch.append(key=key, value=value, headers=headers, timestamp=timestamp_ms)
+        batch.close()
+        sent.append(await producer.send_batch(batch, tp.topic, partition=tp.partition))
+        return (await asyncio.gather(*sent))[-1]
+
+    async def _abort(self) -> None:
+        """Abort at once, so that nobody's later records stay hidden behind an open transaction; best effort."""
+        with suppress(Exception):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._producer.abort_transaction()
+
+    def _check_clock(self, sent_ms: int, stamp_ms: int) -> None:
+        tolerance_ms = self._settings.clock_tolerance_seconds * 1_000
+        received_ms = time.time_ns() // 1_000_000
+        if sent_ms - tolerance_ms <= stamp_ms <= received_ms + tolerance_ms:
+            return
+        raise ClockRefused(
+            f"this machine's clock is {(received_ms - stamp_ms) / 1_000:+.1f} s off the broker's, more than "
+            f"{self._settings.clock_tolerance_seconds:g} s; set it right (NTP) and start the worker again"
+        )
+
+
+class ClockRefused(Exception):
+    """The worker cannot be trusted with ledger time."""
+
+
+def _check_sizes(tp: TopicPartition, items: Sequence[Write], settings: EngineSettings) -> None:
+    most = FORWARD_MAX_BYTES if tp.topic in settings.inputs.values() else MAX_BATCH_BYTES
+    for item in items:
+        if item.value is not None and len(item.value) > most:
+            raise InvariantBroken(f"{tp.topic}: a record of {len(item.value)} bytes, {most} are the most")
