@@ -61,12 +61,10 @@ class LedgerMachine:
         partitions: int,
         prices: CompiledPrices,
         rules: Rules,
-        prefix: str,
     ) -> None:
         self.partition = partition
         self.partitions = partitions
         self.identities = identities
-        self.prefix = prefix
         self.rules = rules
         self.versions: dict[str, str | int] = {"price_book": prices.book.version, "rules": RULES_VERSION}
         self.state = State()
@@ -124,7 +122,7 @@ class LedgerMachine:
         """Everything the chunk wants written."""
         state, outputs = self.state, self._outputs
         if self._rows:
-            outputs[self.prefix + PRICED_USAGE.name] = self._priced_usage()
+            outputs[PRICED_USAGE.name] = self._priced_usage()
         counts = state.counters.snapshot()
         if counts != self._counts_before:
             _check(state.counters)
@@ -272,7 +270,7 @@ class LedgerMachine:
         self._put(DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.model_dump_json().encode())
 
     def _put(self, topic: str, key: bytes, value: bytes) -> None:
-        self._outputs.setdefault(self.prefix + topic, []).append(Output(key, value))
+        self._outputs.setdefault(topic, []).append(Output(key, value))
         self._bytes += len(value)
 
     def _priced_usage(self) -> list[Output]:
@@ -312,13 +310,13 @@ class LedgerMachine:
         return partition_of(org_id.encode(), self.partitions) != self.partition
 
     def _origin(self, record: InputRecord, index: int, topic: str = USAGE_EVENTS.name) -> Origin:
-        first = origin(record, self.prefix + topic, self.partition, index)
+        first = origin(record, topic, self.partition, index)
         return Origin(topic=first.topic, partition=first.partition, offset=first.offset, index=first.index)
 
     def _elsewhere(self, record: InputRecord, index: int) -> tuple[str, int, int, int] | None:
-        first = origin(record, self.prefix + USAGE_EVENTS.name, self.partition, index)
-        here = (self.prefix + USAGE_EVENTS.name, self.partition, record.offset, index)
-        return None if first == here else (first.topic, first.partition, first.offset, first.index)
+        first = origin(record, USAGE_EVENTS.name, self.partition, index)
+        there = (first.topic, first.partition, first.offset, first.index)
+        return None if there == (USAGE_EVENTS.name, self.partition, record.offset, index) else there
 
 
 def _answer_identity(event: LedgerEvent) -> tuple[Any, ...]:

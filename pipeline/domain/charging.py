@@ -106,12 +106,9 @@ class Charging:
         changed = state.changed
         changed[month] = changed[organization] = None
         is_credits = usage.funding == "credits"
-        after_pause = is_credits and (
-            not organization.credits_enabled
-            or (
-                month.breached_version != 0 if charge_month == calendar_month else limits.is_paused(state, organization)
-            )
-        )
+        running = month if charge_month == calendar_month else organization.months.get(calendar_month)
+        is_paused = running is not None and running.breached_version != 0
+        after_pause = is_credits and (is_paused or not organization.credits_enabled)
         row = priced_row(
             usage,
             organization.org_seq,

@@ -1,0 +1,70 @@
+"""The composition root of the ledger: settings in, the Faust app that runs it out; knows every part, decides nothing.
+
+`usage-credits ledger` runs it, and so does `faust -A pipeline.app worker`.
+"""
+
+from typing import Any
+
+from pipeline.agents.ledger import ledger
+from pipeline.agents.ledger_machine import LedgerMachine
+from pipeline.domain.charging import Rules
+from pipeline.domain.pricing import CompiledPrices
+from pipeline.engine.contract import Identities, MachineFactory
+from pipeline.engine.faust_app import faust_app
+from pipeline.engine.settings import EngineSettings
+from pipeline.price_book import load_price_book
+from pipeline.settings import Settings
+from pipeline.topics import (
+    ACCOUNT_COMMANDS,
+    ACCOUNT_EVENTS,
+    DEAD_LETTERS,
+    LEDGER_JOURNAL,
+    LEDGER_STATE,
+    LIMIT_BREACHES,
+    PRICED_USAGE,
+    SEEN_IDS,
+    USAGE_EVENTS,
+)
+
+
+def engine_settings(settings: Settings) -> EngineSettings:
+    """What the engine is told of our settings and topics."""
+    return EngineSettings(
+        kafka=settings.kafka(),
+        prefix=settings.topic_prefix,
+        group_id="ledger",
+        mode=settings.mode,
+        usage_events=USAGE_EVENTS.name,
+        account_commands=ACCOUNT_COMMANDS.name,
+        ledger_state=LEDGER_STATE.name,
+        ledger_journal=LEDGER_JOURNAL.name,
+        seen_ids=SEEN_IDS.name,
+        outputs=tuple(topic.name for topic in (PRICED_USAGE, LIMIT_BREACHES, ACCOUNT_EVENTS, DEAD_LETTERS)),
+        horizon_days=settings.horizon_days,
+        session_timeout_seconds=settings.session_timeout_ms / 1000,
+    )
+
+
+def machine_factory(settings: Settings) -> MachineFactory:
+    """Makes the ledger of one partition."""
+    prices = CompiledPrices(load_price_book())
+    rules = Rules(horizon_days=settings.horizon_days)
+
+    def new_machine(partition: int, identities: Identities) -> LedgerMachine:
+        return LedgerMachine(partition, identities, partitions=settings.partitions, prices=prices, rules=rules)
+
+    return new_machine
+
+
+def ledger_app(settings: Settings) -> Any:
+    """The Faust app of one ledger worker."""
+    app, chunks = faust_app(engine_settings(settings), machine_factory(settings), data_dir=settings.data_dir / "faust")
+    app.agent(chunks)(ledger)
+    return app
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, made when Faust's own command asks for it."""
+    if name == "app":
+        return ledger_app(Settings())
+    raise AttributeError(name)
