@@ -182,9 +182,18 @@ def _first_problem(error: ValidationError) -> str:
     return f"{where}: {problem['msg']}; it says {problem['input']!r:.200}"
 
 
+def content_of(block: PriceBlock) -> str:
+    """All a block says, as text that changes only if that does; its end is not of its own saying."""
+    each = [
+        f"{r.price_id} {r.input} {r.output} {r.cache_read} {r.cache_write_5m} {r.cache_write_1h} {r.web_search}"
+        for r in block.variants.values()
+    ]
+    return "\n".join([f"{block.block_id} {block.from_micros} {block.long_over_tokens}", *sorted(each)])
+
+
 def _version(models: Iterable[ModelPrices]) -> str:
     """Twelve hex digits over all that decides a price: names, dates, thresholds, rates; not comments or sources."""
     digest = hashlib.sha256()
     for prices in models:
-        digest.update(repr((prices.model, sorted(prices.names), prices.blocks)).encode())
+        digest.update("\n".join([*sorted(prices.names), *map(content_of, prices.blocks)]).encode())
     return digest.hexdigest()[:12]
