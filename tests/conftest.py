@@ -1,0 +1,57 @@
+"""What all tests share: one Kafka and one ClickHouse per test run, fresh names, Hypothesis profiles."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from pipeline.embedded.clickhouse import EmbeddedClickHouse
+from pipeline.embedded.kafka import EmbeddedKafka
+
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile(
+    "ci", max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+_NUMBERS = count(1)
+
+
+@pytest.fixture(scope="session")
+def server_dir() -> Iterator[Path]:
+    """A directory for the data of servers, gone when the run is over."""
+    # Not pytest's: it keeps the last three runs, and these hold hundreds of megabytes.
+    directory = Path(tempfile.mkdtemp(prefix="usage-credits-tests-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def kafka(server_dir: Path) -> Iterator[EmbeddedKafka]:
+    """A running Kafka, one per worker of the test run; tests keep apart by their names."""
+    with EmbeddedKafka(server_dir / "kafka") as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def clickhouse(server_dir: Path) -> Iterator[EmbeddedClickHouse]:
+    """A running ClickHouse, one per worker of the test run; tests keep apart by their databases."""
+    with EmbeddedClickHouse(server_dir / "clickhouse") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def fresh_name() -> Callable[[str], str]:
+    """Makes names that no other test of this run has: for topics, groups, databases."""
+    return lambda what: f"{what}_{os.getpid()}_{next(_NUMBERS)}"
+
+
+@pytest.fixture
+def topic_prefix(fresh_name: Callable[[str], str]) -> str:
+    """A prefix for the topics, groups and transactional ids of one test."""
+    return fresh_name("test") + "."
