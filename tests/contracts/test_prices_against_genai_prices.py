@@ -10,6 +10,8 @@ from functools import cache
 
 import pytest
 from genai_prices import Usage, calc_price
+from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import ClauseEquals, ClauseOr
 
 from pipeline.domain.pricing import NoPrice, cost_parts, rates_in_force
 from pipeline.price_book import load_price_book
@@ -173,3 +175,20 @@ def test_each_known_disagreement_is_still_one(reason: str) -> None:
 def test_most_of_what_both_know_agrees() -> None:
     both = [c for c in cases() if c.variant == "standard" and c.ours_picousd is not None and c.theirs_picousd]
     assert sum(c.ours_picousd == c.theirs_picousd for c in both) / len(both) > 0.95
+
+
+def names_listed() -> Iterator[str]:
+    """Every id and every exact spelling that genai-prices gives a Claude model, at whichever provider."""
+    for provider in get_snapshot().providers:
+        for model in provider.models:
+            if "claude" in model.id:
+                yield model.id
+                clauses = model.match.or_ if isinstance(model.match, ClauseOr) else [model.match]
+                yield from (clause.equals for clause in clauses if isinstance(clause, ClauseEquals))
+
+
+@pytest.mark.parametrize("name", sorted(set(names_listed())))
+def test_every_name_is_known_unless_it_says_more_than_the_model(name: str) -> None:
+    says_more = name.endswith(("-fast", ":batch")) or name.startswith("~")
+    made_up = name.startswith("regional.")  # genai-prices' own word for "any region but global"
+    assert (BOOK.find(name) is None) == (says_more or made_up)
