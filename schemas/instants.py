@@ -36,7 +36,8 @@ def parse_instant(text: str) -> int:
     """UTC microseconds of an RFC 3339 instant with an offset and at most 6 decimals.
 
     Raises:
-        ValueError: anything else, a leap second, or an instant outside the years 1 to 9999.
+        ValueError: anything else, or a leap second.
+        OverflowError: an instant outside the years 1 to 9999.
     """
     match = _RFC3339.fullmatch(text)
     if match is None:
@@ -59,10 +60,10 @@ def parse_instant_quickly(text: str) -> int:
     minute = _MINUTES.get(text[:17])
     second = _SECONDS.get(text[17:20])
     if minute is not None and second is not None and text[-1] == "Z":
+        fraction = text[20:-1]
         if len(text) == 20:
             return minute + second
-        fraction = text[20:-1]
-        if 0 < len(fraction) <= 6 and fraction.isascii() and fraction.isdigit():
+        if text[19] == "." and 0 < len(fraction) <= 6 and fraction.isascii() and fraction.isdigit():
             return minute + second + int(fraction.ljust(6, "0"))
     micros = parse_instant(text)
     if text[-1] == "Z":
