@@ -4,7 +4,8 @@ Nearly every event takes the quick way, a compiled struct; whatever that refuses
 what is an event, and why not, is said in one place (schemas/usage.py). Source: docs/rules.md R9, R14, R14a, R17.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,41 +55,39 @@ _split_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _DATA_FIELDS = _Data.__struct_fields__
-# Refused by the quick way; UnicodeDecodeError is a ValueError.
-_REFUSALS = (msgspec.MsgspecError, ValueError, OverflowError)
+# Refused by the quick way; UnicodeDecodeError is a ValueError, and nesting too deep a RecursionError.
+_REFUSALS = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
+_MARKS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{},]', re.DOTALL)
 
 
-def decode_record(value: bytes | None) -> Iterator[tuple[Decoded, bytes]]:
-    """Every event of a record, in order, each with its own bytes.
-
-    A record that cannot be taken apart gives one BadEvent.
-    """
+def decode_record(value: bytes | None) -> list[Decoded]:
+    """Every event of a record, in order; a record that cannot be taken apart gives one BadEvent."""
     if value is None or len(value) == 0:
-        yield BadEvent(Reason.MALFORMED, "the record is empty", b"", {}), b""
-    elif len(value) > MAX_RECORD_BYTES:
+        return [BadEvent(Reason.MALFORMED, "the record is empty", b"", {})]
+    if len(value) > MAX_RECORD_BYTES:
         detail = f"the record has {len(value)} bytes; {MAX_RECORD_BYTES} are allowed"
-        yield BadEvent(Reason.TOO_LARGE, detail, value, {}), value
-    elif value.lstrip(b" \t\r\n")[:1] != b"[":
-        yield decode_event(value), value
-    else:
-        yield from _decode_array(value)
-
-
-def _decode_array(value: bytes) -> Iterator[tuple[Decoded, bytes]]:
+        return [BadEvent(Reason.TOO_LARGE, detail, value, {})]
+    if not _is_array(value):
+        return [decode_event(value)]
     try:
         items = _split_array(value)
     except _REFUSALS as error:
-        yield BadEvent(Reason.MALFORMED, f"not JSON: {error}", value, {}), value
-        return
+        return [BadEvent(Reason.MALFORMED, f"not JSON: {error}", value, {})]
     if not items:
-        yield BadEvent(Reason.MALFORMED, "an array without events", value, {}), value
-    elif len(items) > MAX_EVENTS_PER_RECORD:
+        return [BadEvent(Reason.MALFORMED, "an array without events", value, {})]
+    if len(items) > MAX_EVENTS_PER_RECORD:
         detail = f"an array of {len(items)} events; {MAX_EVENTS_PER_RECORD} are allowed"
-        yield BadEvent(Reason.TOO_LARGE, detail, value, {}), value
-    else:
-        for item in items:
-            raw = bytes(item)
-            yield decode_event(raw), raw
+        return [BadEvent(Reason.TOO_LARGE, detail, value, {})]
+    return [decode_event(bytes(item)) for item in items]
+
+
+def raw_event(value: bytes, index: int) -> bytes:
+    """The bytes of one event of a record that decode_record could take apart."""
+    return bytes(_split_array(value)[index]) if _is_array(value) else value
+
+
+def _is_array(value: bytes) -> bool:
+    return value[:1] == b"[" or value.lstrip(b" \t\r\n")[:1] == b"["
 
 
 def decode_event(raw: bytes) -> Decoded:
@@ -101,6 +100,8 @@ def decode_event(raw: bytes) -> Decoded:
 
 def _from_cloud_event(raw: bytes) -> Any:
     event = _decode_cloud_event(raw)
+    if not raw.isascii():
+        raw.decode()  # extensions are skipped unread, and what is not UTF-8 is not JSON
     if event.specversion != "1.0" or event.type != USAGE_TYPE or event.datacontenttype != "application/json":
         raise ValueError("not our CloudEvent")
     if not event.source:
@@ -116,9 +117,10 @@ def _normalized(usage: Any) -> Usage:
         ValueError: a text that only the model can judge.
     """
     usage.occurred_at_micros = parse_instant_quickly(usage.occurred_at_micros)
-    if usage.processing is None:
+    # Equal to the default is not enough: an encoder leaves out what is the default's very object (payload_digest).
+    if usage.processing is None or usage.processing == "standard":
         usage.processing = "standard"
-    if usage.speed is None:
+    if usage.speed is None or usage.speed == "standard":
         usage.speed = "standard"
     if usage.inference_geo is None or usage.inference_geo in NO_GEO_FACTOR:
         usage.inference_geo = ""
@@ -153,16 +155,17 @@ def _remember_identifiers(event: UsageEvent) -> None:
         _KNOWN.clear()
     _KNOWN.update((event.org_id, event.user_id, event.product, event.model))
     _KNOWN.update((event.processing, event.speed, event.source, event.inference_geo))
+    _KNOWN.discard("")  # no source and no geo, but no organisation's name
 
 
 def _judge(raw: bytes) -> Decoded:
     """What the models say of an object that the quick way refused."""
     try:
         wire = _decode_any(raw)
-    except _REFUSALS as error:
-        return BadEvent(Reason.MALFORMED, f"not JSON: {error}", raw, {})
     except RecursionError:
         return BadEvent(Reason.MALFORMED, "nested too deeply", raw, {})
+    except _REFUSALS as error:
+        return BadEvent(Reason.MALFORMED, f"not JSON: {error}", raw, {})
     if not isinstance(wire, dict):
         return BadEvent(Reason.MALFORMED, f"not an object but {type(wire).__name__}", raw, {})
     try:
@@ -175,7 +178,7 @@ def _judge(raw: bytes) -> Decoded:
 
 def compiled(event: UsageEvent) -> Usage:
     """The compiled form of a model."""
-    usage: Any = msgspec.convert(event.model_dump(mode="json"), Usage)
+    usage: Any = msgspec.convert(event.model_dump(mode="json", exclude_defaults=True), Usage)
     usage.occurred_at_micros = event.occurred_at_micros
     same: Usage = usage
     return same
