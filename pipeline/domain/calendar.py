@@ -8,38 +8,40 @@ from pipeline.domain.charging import Rules
 from pipeline.domain.state import State
 from schemas.month import Month
 
+UNOPENED_MICROS = 1
+"""A calendar not opened yet is due at any time, before anything else: a first chunk must not run past a month end."""
 
-def next_due_micros(state: State, rules: Rules) -> int | None:
-    """The next month end or month close; None before the first record was seen."""
+
+def next_due_micros(state: State, rules: Rules) -> int:
+    """The next month end or month close."""
     if not state.calendar.month:
-        return None
+        return UNOPENED_MICROS
     return min(_turns_micros(state), _closes_micros(state, rules))
-
-
-def begin(state: State, rules: Rules, now_micros: int) -> None:
-    """Open the calendar at the first ledger time ever seen; months whose grace is over by then are closed."""
-    if state.calendar.month:
-        return
-    closed = Month.containing(now_micros).previous()
-    while closed.end_micros + rules.grace_micros > now_micros:
-        closed = closed.previous()
-    state.calendar.month = str(Month.containing(now_micros))
-    state.calendar.closed_through = str(closed)
-    state.touch(state.calendar)
 
 
 def advance(state: State, rules: Rules, now_micros: int) -> bool:
     """Do the next thing due at or before now; False when nothing is."""
     due = next_due_micros(state, rules)
-    if due is None or due > now_micros:
+    if due > now_micros:
         return False
     calendar = state.calendar
-    if _turns_micros(state) <= due:
+    if not calendar.month:
+        _open(state, rules, now_micros)
+    elif _turns_micros(state) <= due:
         calendar.month = str(Month.parse(calendar.month).next())
     else:
         calendar.closed_through = str(Month.parse(calendar.closed_through).next())
     state.touch(calendar)
     return True
+
+
+def _open(state: State, rules: Rules, now_micros: int) -> None:
+    """Open the calendar at the first ledger time ever seen; months whose grace is over by then are closed."""
+    closed = Month.containing(now_micros).previous()
+    while closed.end_micros + rules.grace_micros > now_micros:
+        closed = closed.previous()
+    state.calendar.month = str(Month.containing(now_micros))
+    state.calendar.closed_through = str(closed)
 
 
 def _turns_micros(state: State) -> int:
