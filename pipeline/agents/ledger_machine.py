@@ -33,7 +33,7 @@ from pipeline.engine.partitioning import partition_of
 from pipeline.engine.records import arrival_micros, forward_fits, origin
 from pipeline.topics import ACCOUNT_COMMANDS, ACCOUNT_EVENTS, DEAD_LETTERS, LIMIT_BREACHES, PRICED_USAGE, USAGE_EVENTS
 from schemas.commands import COMMANDS, Command
-from schemas.dead_letters import DeadLetter, Origin, Reason
+from schemas.dead_letters import MAX_RECORD_BYTES, DeadLetter, Origin, Reason
 from schemas.events import CommandRefused, CommandRepeated, LedgerEvent, LimitBreached, LimitResumed, envelope
 
 RULES_VERSION = 1
@@ -79,11 +79,11 @@ class LedgerMachine:
         self.state.restore(cells)
 
     def next_due_micros(self) -> int | None:
-        """The next month end or month close."""
+        """The next month end or month close; first of all, the calendar's opening."""
         return calendar.next_due_micros(self.state, self.rules)
 
     def advance(self, now_micros: int, budget: int) -> Effects:
-        """Turn and close months that are due."""
+        """Open the calendar; turn and close months that are due."""
         self._start_chunk()
         for _ in range(budget):
             if not calendar.advance(self.state, self.rules, now_micros):
@@ -94,7 +94,6 @@ class LedgerMachine:
         """Start a chunk."""
         self._start_chunk()
         self._quarantined = quarantined
-        calendar.begin(self.state, self.rules, now_micros)
 
     def take(self, run: Run) -> bool:
         """Process a slice of records; False when the chunk has become large enough."""
@@ -105,17 +104,24 @@ class LedgerMachine:
                 if self._is_full():
                     return False
             return True
-        group: list[Item] = []
+        events: list[Decoded] = []
+        places: list[tuple[InputRecord, int]] = []
         records = 0
         for record in run.records:
-            group += [(record, index, event, raw) for index, (event, raw) in enumerate(decode_record(record.value))]
+            decoded = decode_record(record.value)
+            if len(decoded) == 1:
+                events += decoded
+                places.append((record, 0))
+            else:
+                events += decoded
+                places += [(record, index) for index in range(len(decoded))]
             records += 1
-            if len(group) >= GROUP_EVENTS:
-                self._usage(group, records)
-                group, records = [], 0
+            if len(events) >= GROUP_EVENTS:
+                self._usage(places, events, records)
+                events, places, records = [], [], 0
                 if self._is_full():
                     return False
-        self._usage(group, records)
+        self._usage(places, events, records)
         return not self._is_full()
 
     def finish(self) -> Effects:
@@ -142,79 +148,47 @@ class LedgerMachine:
 
     # Usage.
 
-    def _usage(self, group: Sequence[Item], records: int) -> None:
+    def _usage(self, places: Sequence[tuple[InputRecord, int]], events: Sequence[Decoded], records: int) -> None:
         """Charge the events of some records; their identities are looked up together."""
-        keys = [identity_key(event) if isinstance(event, Usage) else b"" for _, _, event, _ in group]
-        known = iter(self.identities.look_up([key for key in keys if key]))
-        for (record, index, event, raw), key in zip(group, keys, strict=True):
+        organizations, fresh, charge = self.state.organizations, self._fresh, self.charging.charge
+        rows, row_months = self._rows, self._row_months
+        counters = self.state.counters
+        keys = [identity_key(event) for event in events]
+        rows_before = len(rows)
+        for (record, index), event, key, known in zip(
+            places, events, keys, self.identities.look_up(keys), strict=True
+        ):
             try:
-                if isinstance(event, BadEvent):
-                    self._bad_event(record, index, event)
-                else:
-                    self._event(record, index, event, raw, key, next(known))
+                organization = organizations.get(event.org_id)
+                if organization is None or record.headers or self._quarantined:
+                    self._unusual(record, index, event, key, known)
+                    continue
+                digest = payload_digest(event)
+                remembered = known or fresh.get(key)
+                if remembered is not None:
+                    self._seen(record, index, event, remembered, digest)
+                    continue
+                row, charge_month, breach, block_tag = charge(
+                    organization, event, record.timestamp * 1000, record.offset, index, None
+                )
+            except Rejected as rejected:
+                self._reject(record, index, event, rejected)
             except InvariantBroken:
                 raise
             except Exception as error:
                 raise EventFailed(Place("usage", record.offset, index), error) from error
+            else:
+                fresh[key] = digest + block_tag.to_bytes(4, "big")
+                rows.append(row)
+                row_months.append(charge_month)
+                self._bytes += len(row)
+                if breach is not None:
+                    self._publish(breach)
         self._taken += records
-        self.state.counters.usage_records += records
-
-    def _event(
-        self, record: InputRecord, index: int, usage: Usage, raw: bytes, key: bytes, known: bytes | None
-    ) -> None:
-        if usage.org_id not in self.state.organizations and self._is_foreign(usage.org_id):
-            self._forward(record, index, usage, raw)
-            return
-        counters = self.state.counters
-        counters.usage_events += 1
-        arrived = arrival_micros(record)
-        digest = payload_digest(usage)
-        try:
-            if self._quarantined and Place("usage", record.offset, index) in self._quarantined:
-                raise Rejected(Reason.INTERNAL_ERROR, _BUG)
-            remembered = self._fresh.get(key) or known
-            if remembered is not None:
-                if remembered[:8] == digest:
-                    counters.duplicates += 1
-                    return
-                raise Rejected(
-                    Reason.CONFLICT,
-                    f"event {usage.event_id} of source {usage.source!r} was taken with another payload, "
-                    f"digest {remembered[:8].hex()}; this one's is {digest.hex()}",
-                )
-            origin = self._elsewhere(record, index) if record.headers else None
-            row, charge_month, breach, block_tag = self.charging.charge(usage, arrived, record.offset, index, origin)
-        except Rejected as rejected:
-            self._dead_letter(
-                dead_letters.of_usage(usage, raw, rejected.reason, str(rejected), self._origin(record, index), arrived)
-            )
-            return
-        self._rows.append(row)
-        self._row_months.append(charge_month)
-        self._bytes += len(row)
-        counters.accepted += 1
-        counters.rows += 1
-        self._fresh[key] = digest + block_tag.to_bytes(4, "big")
-        if breach is not None:
-            self._publish(breach)
-
-    def _bad_event(self, record: InputRecord, index: int, bad: BadEvent) -> None:
-        self.state.counters.usage_events += 1
-        self._dead_letter(dead_letters.of_bad_event(bad, self._origin(record, index), arrival_micros(record)))
-
-    def _forward(self, record: InputRecord, index: int, usage: Usage, raw: bytes) -> None:
-        """Hand an event to the partition it belongs to; here it is neither priced nor deduplicated (R43)."""
-        self.state.counters.usage_events += 1
-        if forward_fits(raw):
-            self.state.counters.forwarded += 1
-            self._forwards.append(Forward("usage", usage.org_id.encode(), raw, record, index))
-            self._bytes += len(raw)
-            return
-        detail = f"it belongs to another partition, and {len(raw)} bytes are too large to forward"
-        arrived = arrival_micros(record)
-        self._dead_letter(
-            dead_letters.of_usage(usage, raw, Reason.TOO_LARGE, detail, self._origin(record, index), arrived)
-        )
+        counters.usage_records += records
+        counters.usage_events += len(events)
+        counters.accepted += len(rows) - rows_before
+        counters.rows += len(rows) - rows_before
 
     # Commands.
 
@@ -231,11 +205,16 @@ class LedgerMachine:
         arrived = arrival_micros(record)
         counters = self.state.counters
         counters.commands += 1
+        place = self._origin(record, 0, ACCOUNT_COMMANDS.name)
+        if len(raw) > MAX_RECORD_BYTES:
+            counters.commands_unreadable += 1
+            detail = f"the record has {len(raw)} bytes; {MAX_RECORD_BYTES} are allowed"
+            self._publish_dead_letter(dead_letters.of_command(raw, Reason.TOO_LARGE, detail, place, arrived))
+            return
         try:
             command: Command = COMMANDS.validate_python(_decode_any(raw))
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             counters.commands_unreadable += 1
-            place = self._origin(record, 0, ACCOUNT_COMMANDS.name)
             detail = f"no account command: {error}"
             self._publish_dead_letter(dead_letters.of_command(raw, Reason.MALFORMED, detail, place, arrived))
             return

@@ -5,13 +5,12 @@ months' cells, and at nothing that grows. Source: docs/rules.md R8-R12, R16-R20,
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from pipeline.domain import limits
 from pipeline.domain.compiled import Usage
 from pipeline.domain.pricing import CompiledPrices, NoPrice, Rates, cost_parts, quantities
 from pipeline.domain.rows import priced_row
-from pipeline.domain.state import Member, MemberMonth, OrganizationMonth, State, TierMonth
+from pipeline.domain.state import Member, MemberMonth, Organization, OrganizationMonth, State, TierMonth
 from schemas.dead_letters import Reason
 from schemas.events import Crossing, LimitBreached
 from schemas.instants import MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, format_instant
@@ -50,13 +49,8 @@ class Rejected(Exception):
         self.reason = reason
 
 
-class Charged(NamedTuple):
-    """What one event led to: its row as JSON, the breach it caused if any, the price block a correction needs (R15)."""
-
-    row: str
-    charge_month: str
-    breach: LimitBreached | None
-    block_tag: int
+Charged = tuple[str, str, LimitBreached | None, int]
+"""What one event led to: its row as JSON, its charge month, the breach it caused if any, its price block's tag (R15)."""
 
 
 class Charging:
@@ -71,11 +65,18 @@ class Charging:
         self._month = Span()
 
     def charge(
-        self, usage: Usage, arrived_at_micros: int, offset: int, index: int, origin: Origin | None = None
+        self,
+        organization: Organization,
+        usage: Usage,
+        arrived_at_micros: int,
+        offset: int,
+        index: int,
+        origin: Origin | None,
     ) -> Charged:
         """Price one event and add it to spend.
 
         Args:
+            organization: the event's own.
             usage: decoded and new (its identity was not seen before).
             arrived_at_micros: its first arrival.
             offset, index: where it lies in `usage-events`.
@@ -83,32 +84,28 @@ class Charging:
         Raises:
             Rejected: it cannot be priced, is too old or ahead of time, or nobody knows its member.
         """
-        state = self.state
-        organization = state.organizations.get(usage.org_id)
-        if organization is None:
-            raise Rejected(Reason.UNKNOWN_ORGANIZATION, f"organization {usage.org_id} is not registered")
         member = organization.members.get(usage.user_id)
         if member is None:
             raise Rejected(Reason.UNKNOWN_MEMBER, f"{usage.user_id} is no member of {usage.org_id}")
         occurred_at_micros = usage.occurred_at_micros
-        age_micros = arrived_at_micros - occurred_at_micros
-        if age_micros > self._horizon_micros or -age_micros > AHEAD_MICROS:
+        if not -AHEAD_MICROS <= arrived_at_micros - occurred_at_micros <= self._horizon_micros:
             raise self._untimely(occurred_at_micros, arrived_at_micros)
         rates, parts = self._price(usage)
         cost_picousd = sum(parts)
 
+        calendar = self.state.calendar
         usage_month = self._month.of(occurred_at_micros)
-        calendar_month = state.calendar.month
-        charge_month = usage_month if usage_month > state.calendar.closed_through else calendar_month
-        month = organization.months.get(charge_month) or state.month_of(organization, charge_month)
+        charge_month = usage_month if usage_month > calendar.closed_through else calendar.month
+        month = organization.months.get(charge_month) or self.state.month_of(organization, charge_month)
+        running = month if charge_month == calendar.month else organization.months.get(calendar.month)
+        is_credits = usage.funding == "credits"
+        after_pause = is_credits and (
+            not organization.credits_enabled or (running is not None and running.breached_version != 0)
+        )
         month.rows += 1
         organization.org_seq += 1
-        changed = state.changed
+        changed = self.state.changed
         changed[month] = changed[organization] = None
-        is_credits = usage.funding == "credits"
-        running = month if charge_month == calendar_month else organization.months.get(calendar_month)
-        is_paused = running is not None and running.breached_version != 0
-        after_pause = is_credits and (is_paused or not organization.credits_enabled)
         row = priced_row(
             usage,
             organization.org_seq,
@@ -120,7 +117,9 @@ class Charging:
             usage_month,
             charge_month,
             after_pause,
-            f'"input_partition":{self.partition},"input_offset":{offset},"input_index":{index}',
+            self.partition,
+            offset,
+            index,
             origin,
         )
         breach = None
@@ -129,7 +128,13 @@ class Charging:
         elif charge_month != usage_month:
             month.prior_period_picousd += cost_picousd
         else:
-            self._add(month, member, cost_picousd)
+            # The month to date of organisation, tier and member: always the three together.
+            month.spend_picousd += cost_picousd
+            tier = month.tiers.get(member.seat_tier) or _new_tier(month, member)
+            tier.spend_picousd += cost_picousd
+            own = member.months.get(charge_month) or _new_member_month(member, charge_month)
+            own.spend_picousd += cost_picousd
+            changed[tier] = changed[own] = None
             limit = organization.limit_picousd
             if limit is not None and month.spend_picousd >= limit and not month.breached_version:
                 crossing = Crossing(
@@ -139,8 +144,8 @@ class Charging:
                     input_offset=offset,
                     input_index=index,
                 )
-                breach = limits.charged(state, organization, month, arrived_at_micros, crossing)
-        return Charged(row, charge_month, breach, rates.block_tag)
+                breach = limits.charged(self.state, organization, month, arrived_at_micros, crossing)
+        return row, charge_month, breach, rates.block_tag
 
     def _price(self, usage: Usage) -> tuple[Rates, tuple[int, int, int, int, int, int]]:
         """The rates in force and what each kind costs; price_usage (domain/pricing.py) says the same in plain words."""
@@ -181,21 +186,17 @@ class Charging:
         detail = f"it occurred at {occurred}, more than {days} days before it arrived at {arrived}"
         return Rejected(Reason.TOO_OLD, detail)
 
-    def _add(self, month: OrganizationMonth, member: Member, cost_picousd: int) -> None:
-        """Add to the month to date of organisation, tier and member: always the three together."""
-        month.spend_picousd += cost_picousd
-        tier = month.tiers.get(member.seat_tier)
-        if tier is None:
-            tier = TierMonth(org_id=month.org_id, month=month.month, seat_tier=member.seat_tier)
-            month.tiers[member.seat_tier] = tier
-        tier.spend_picousd += cost_picousd
-        own = member.months.get(month.month)
-        if own is None:
-            own = MemberMonth(org_id=month.org_id, user_id=member.user_id, month=month.month)
-            member.months[month.month] = own
-        own.spend_picousd += cost_picousd
-        changed = self.state.changed
-        changed[tier] = changed[own] = None
+
+def _new_tier(month: OrganizationMonth, member: Member) -> TierMonth:
+    tier = TierMonth(org_id=month.org_id, month=month.month, seat_tier=member.seat_tier)
+    month.tiers[member.seat_tier] = tier
+    return tier
+
+
+def _new_member_month(member: Member, month: str) -> MemberMonth:
+    own = MemberMonth(org_id=member.org_id, user_id=member.user_id, month=month)
+    member.months[month] = own
+    return own
 
 
 class Span:
