@@ -69,6 +69,31 @@ def up(with_people: bool, data_dir: Path, kafka_port: int, clickhouse_port: int)
 
 
 @main.command()
+def ledger() -> None:
+    """One ledger worker: prices usage, bounds it, publishes what follows. Start as many as there are partitions."""
+    from pipeline.processes import run_ledger
+
+    run_ledger()
+
+
+@main.command()
+def sink() -> None:
+    """One sink: priced usage and limit events into ClickHouse, each row once."""
+    from pipeline.processes import run_sink
+
+    run_sink()
+
+
+@main.command()
+@AS_JSON
+def migrate(as_json: bool) -> None:
+    """Bring ClickHouse's tables and views to this version. (The sink does so too.)"""
+    from pipeline.processes import run_migrate
+
+    _show(run_migrate(), as_json)
+
+
+@main.command()
 @click.option("--check", is_flag=True, help="Change nothing; fail if a topic is missing or wrong.")
 @click.option("--wait", "wait_seconds", type=click.FloatRange(min=0), default=0, help="Seconds to wait for Kafka.")
 @AS_JSON

@@ -20,10 +20,12 @@ def sentence_for(error: BaseException) -> str | None:
     import pydantic
 
     from pipeline.embedded.errors import EmbeddedError
+    from pipeline.engine.preflight import Refused
     from pipeline.price_book import PriceBookError
+    from sinks.errors import SinkError
 
     match error:
-        case Mendable() | EmbeddedError() | PriceBookError():
+        case Mendable() | EmbeddedError() | PriceBookError() | Refused() | SinkError():
             return str(error)
         case pydantic.ValidationError(title="Settings"):
             return _settings(error)

@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
+from pipeline.engine.ticks import write_ticks
 from pipeline.settings import Settings
+from pipeline.topics import INPUTS
 from schemas.dead_letters import MAX_RECORD_BYTES
 
 _IN_FLIGHT = 2_000
@@ -22,9 +24,16 @@ class Outgoing(NamedTuple):
 
 
 async def publish(
-    settings: Settings, records: Iterable[Outgoing], on_sent: Callable[[int], None] = lambda count: None
+    settings: Settings,
+    records: Iterable[Outgoing],
+    on_sent: Callable[[int], None] = lambda count: None,
+    ticks_at_micros: int | None = None,
 ) -> int:
-    """Send all and wait until Kafka has them; returns how many. `on_sent` hears how many more are there.
+    """Send all and wait until Kafka has them; returns how many.
+
+    Args:
+        on_sent: hears how many more are there.
+        ticks_at_micros: for replay mode: when all are sent, say that nothing earlier will come (R44).
 
     Raises:
         KafkaError: no broker, or one that refused a record.
@@ -54,6 +63,9 @@ async def publish(
             if len(waiting) == _IN_FLIGHT:
                 await _all(waiting, on_sent)
         await _all(waiting, on_sent)
+        if ticks_at_micros is not None:
+            inputs = [settings.topic_prefix + topic.name for topic in INPUTS]
+            await write_ticks(producer, inputs, settings.partitions, ticks_at_micros)
     finally:
         await producer.stop()
     return sent

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -20,6 +20,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExists
 from pipeline.errors import Mendable
 from pipeline.settings import Settings
 from pipeline.topics import INPUTS, LOG_ID, PRICED_USAGE, TOPICS, Topic
+
+Result = TypeVar("Result")
 
 _METADATA_TRIES = 200
 _TIME = "message.timestamp.type"
@@ -71,7 +73,7 @@ async def check_topics(settings: Settings) -> str:
 def run_topics(*, check: bool, wait_seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
     """Create or check, and wait for Kafka so long; returns what happened, for people."""
     settings = Settings()
-    created = asyncio.run(_when_kafka_is_there(_checked if check else create_topics, settings, wait_seconds, say))
+    created = asyncio.run(when_kafka_is_there(_checked if check else create_topics, settings, wait_seconds, say))
     return {**asdict(created), "partitions": settings.partitions, "mode": settings.mode}
 
 
@@ -107,9 +109,10 @@ async def _checked(settings: Settings) -> Created:
     return Created(await check_topics(settings), (), tuple(topic.name for topic in TOPICS))
 
 
-async def _when_kafka_is_there(
-    task: Callable[[Settings], Awaitable[Created]], settings: Settings, seconds: float, say: Callable[[str], None]
-) -> Created:
+async def when_kafka_is_there(
+    task: Callable[[Settings], Awaitable[Result]], settings: Settings, seconds: float, say: Callable[[str], None]
+) -> Result:
+    """Do something with Kafka, and wait for it so long if it is away."""
     pause = 0.5
     while True:
         try:
@@ -117,7 +120,7 @@ async def _when_kafka_is_there(
         except KafkaConnectionError:
             if seconds <= 0:
                 raise
-        pause = min(pause * 2, 8, seconds)
+        pause = min(pause * 2, 30, seconds)
         seconds -= pause
         say(f"no Kafka at {settings.kafka_bootstrap_servers} (KAFKA_BOOTSTRAP_SERVERS); trying again in {pause:.0f} s")
         await asyncio.sleep(pause)

@@ -93,7 +93,7 @@ def feed(events: Sequence[UsageEvent], partitions: int) -> list[Outgoing]:
 
 
 def _usage(events: Sequence[UsageEvent], partitions: int) -> Iterator[Outgoing]:
-    keyless = next(event for event in events if event.org_id == FORWARDED_FROM and event.funding == "credits")
+    keyless = next(event for event in reversed(events) if event.org_id == FORWARDED_FROM)
     first, second = next(pair for pair in pairwise(events) if pair[0].org_id == pair[1].org_id == "meridian")
     for number, event in enumerate(events, start=1):
         record = outgoing(event)

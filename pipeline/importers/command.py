@@ -91,4 +91,11 @@ async def _send(events: list[UsageEvent], progress: Progress) -> int:
     settings = Settings()
     await check_topics(settings)
     task = progress.add_task("sending events", total=len(events))
-    return await publish(settings, map(outgoing, events), on_sent=lambda count: progress.advance(task, count))
+    # In replay mode only what a later record or a tick lies behind is processed.
+    ticks_at = events[-1].occurred_at_micros // 1_000 * 1_000 if events and settings.mode == "replay" else None
+    return await publish(
+        settings,
+        map(outgoing, events),
+        on_sent=lambda count: progress.advance(task, count),
+        ticks_at_micros=ticks_at,
+    )

@@ -1,0 +1,92 @@
+"""The processes as the command line runs them: settings in; a ledger or a sink until SIGTERM or Ctrl-C."""
+
+import asyncio
+import logging
+import signal
+from typing import Any, NoReturn
+
+from pipeline.settings import Settings
+
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+def run_ledger() -> NoReturn:
+    """One ledger worker; waits for Kafka; exits with 0 when asked to stop, with 1 when it cannot go on.
+
+    Raises:
+        Refused: the topics are not made, or others.
+    """
+    import faust
+
+    from pipeline.app import engine_settings, ledger_app
+    from pipeline.engine.preflight import partitions_when_ready
+
+    settings = Settings()
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+    # The worker looks again; asked first, it answers with a sentence instead of a crashed service.
+    asyncio.run(partitions_when_ready(engine_settings(settings)))
+    code: int | str | None = 0
+    try:
+        faust.Worker(ledger_app(settings), loglevel="INFO", redirect_stdouts=False).execute_from_commandline()
+    except SystemExit as exit_:
+        code = exit_.code
+    raise SystemExit(1 if code else 0)
+
+
+def run_sink() -> None:
+    """One sink; waits for Kafka and ClickHouse.
+
+    Raises:
+        TopicsWrong: the topics are not made, or others.
+        Broken: an invariant does not hold.
+    """
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+    asyncio.run(_sink(Settings()))
+
+
+def run_migrate() -> dict[str, Any]:
+    """Bring ClickHouse to this version; returns what was applied now, for people."""
+    return asyncio.run(_migrate(Settings()))
+
+
+async def _sink(settings: Settings) -> None:
+    from pipeline.topics import LIMIT_BREACHES, PRICED_USAGE
+    from pipeline.topics_admin import check_topics, when_kafka_is_there
+    from sinks.sink import SinkConfig, run_sink
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    waiting = asyncio.create_task(when_kafka_is_there(check_topics, settings, float("inf"), logging.warning))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if stop.is_set():
+        waiting.cancel()
+        return
+    config = SinkConfig(
+        kafka=settings.kafka(),
+        priced_usage_topic=settings.topic_prefix + PRICED_USAGE.name,
+        limit_breaches_topic=settings.topic_prefix + LIMIT_BREACHES.name,
+        group_id=settings.topic_prefix + "sink",
+        clickhouse_url=settings.clickhouse_url,
+        database=settings.clickhouse_database,
+        log_id=await waiting,
+        session_timeout_ms=settings.session_timeout_ms,
+    )
+    await run_sink(config, stop)
+
+
+async def _migrate(settings: Settings) -> dict[str, Any]:
+    from sinks.clickhouse import ClickHouse
+    from sinks.migrate import migrate
+
+    clickhouse = ClickHouse(settings.clickhouse_url, settings.clickhouse_database)
+    try:
+        applied = await migrate(clickhouse)
+    finally:
+        await clickhouse.close()
+    return {
+        "database": settings.clickhouse_database,
+        "applied": [f"{migration.number:04d}_{migration.name}" for migration in applied],
+    }
