@@ -38,6 +38,8 @@ def server_properties(log_dir: Path, port: int, controller_port: int, settings: 
         "offsets.topic.num.partitions": "4",
         "transaction.state.log.num.partitions": "4",
         "group.initial.rebalance.delay.ms": "0",
+        # SESSION_TIMEOUT_MS may be as short as this; Kafka's own bound is 6 s.
+        "group.min.session.timeout.ms": "1000",
         # A misspelt topic is an error, and nothing is thrown away that no topic said to throw away.
         "auto.create.topics.enable": "false",
         "log.retention.ms": "-1",
