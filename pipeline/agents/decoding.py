@@ -5,7 +5,6 @@ what is an event, and why not, is said in one place (schemas/usage.py). Source: 
 """
 
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 

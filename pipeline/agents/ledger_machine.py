@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from pipeline.agents import dead_letters
-from pipeline.agents.decoding import BadEvent, Decoded, decode_record, identity_key, payload_digest
+from pipeline.agents.decoding import BadEvent, Decoded, decode_record, identity_key, payload_digest, raw_event
 from pipeline.domain import accounts, calendar, limits
 from pipeline.domain.charging import Charging, Rejected, Rules
 from pipeline.domain.compiled import Usage
@@ -42,12 +42,10 @@ MAX_CHUNK_EVENTS = 20_000
 MAX_CHUNK_BYTES = 16_000_000
 MAX_VALUE_BYTES = 900_000
 
+_NO_KEY = b""
 _BUG = "a bug of ours; the log says more. Send it again once that is mended"
 _encode = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
-
-Item = tuple[InputRecord, int, Decoded, bytes]
-"""An event on its way: its record, its index there, what it decoded to, its own bytes."""
 
 
 class LedgerMachine:
@@ -150,37 +148,42 @@ class LedgerMachine:
 
     def _usage(self, places: Sequence[tuple[InputRecord, int]], events: Sequence[Decoded], records: int) -> None:
         """Charge the events of some records; their identities are looked up together."""
-        organizations, fresh, charge = self.state.organizations, self._fresh, self.charging.charge
+        counters, fresh, quarantined = self.state.counters, self._fresh, self._quarantined
+        organizations, charge = self.state.organizations, self.charging.charge
         rows, row_months = self._rows, self._row_months
-        counters = self.state.counters
-        keys = [identity_key(event) for event in events]
         rows_before = len(rows)
-        for (record, index), event, key, known in zip(
-            places, events, keys, self.identities.look_up(keys), strict=True
-        ):
+        keys = [identity_key(event) if isinstance(event, Usage) else _NO_KEY for event in events]
+        known = self.identities.look_up(keys)
+        event: Any  # a Usage once it is no BadEvent; told apart by a type check that costs nothing
+        for (record, index), event, key, remembered in zip(places, events, keys, known, strict=True):
             try:
+                if quarantined and Place("usage", record.offset, index) in quarantined:
+                    raise Rejected(Reason.INTERNAL_ERROR, _BUG)
+                if type(event) is BadEvent:
+                    raise Rejected(event.reason, event.detail)
                 organization = organizations.get(event.org_id)
-                if organization is None or record.headers or self._quarantined:
-                    self._unusual(record, index, event, key, known)
+                if organization is None:
+                    self._forward(record, index, event)
                     continue
                 digest = payload_digest(event)
-                remembered = known or fresh.get(key)
+                remembered = remembered or fresh.get(key)
                 if remembered is not None:
-                    self._seen(record, index, event, remembered, digest)
+                    _refuse_conflict(event, digest, remembered)
+                    counters.duplicates += 1
                     continue
-                row, charge_month, breach, block_tag = charge(
-                    organization, event, record.timestamp * 1000, record.offset, index, None
-                )
+                if record.headers:
+                    arrived, first = arrival_micros(record), self._elsewhere(record, index)
+                else:
+                    arrived, first = record.timestamp * 1000, None
+                row, month, breach, block_tag = charge(organization, event, arrived, record.offset, index, first)
             except Rejected as rejected:
                 self._reject(record, index, event, rejected)
-            except InvariantBroken:
-                raise
             except Exception as error:
                 raise EventFailed(Place("usage", record.offset, index), error) from error
             else:
                 fresh[key] = digest + block_tag.to_bytes(4, "big")
                 rows.append(row)
-                row_months.append(charge_month)
+                row_months.append(month)
                 self._bytes += len(row)
                 if breach is not None:
                     self._publish(breach)
@@ -189,6 +192,32 @@ class LedgerMachine:
         counters.usage_events += len(events)
         counters.accepted += len(rows) - rows_before
         counters.rows += len(rows) - rows_before
+
+    def _forward(self, record: InputRecord, index: int, usage: Usage) -> None:
+        """Hand an event to the partition it belongs to; here it is neither priced nor deduplicated (R43).
+
+        Raises:
+            Rejected: it belongs here and nobody knows its organisation, or it is too large to forward.
+        """
+        if not self._is_foreign(usage.org_id):
+            raise Rejected(Reason.UNKNOWN_ORGANIZATION, f"organization {usage.org_id} is not registered")
+        raw = raw_event(record.value or b"", index)
+        if not forward_fits(raw):
+            detail = f"it belongs to another partition, and {len(raw)} bytes are too large to forward"
+            raise Rejected(Reason.TOO_LARGE, detail)
+        self.state.counters.forwarded += 1
+        self._forwards.append(Forward("usage", usage.org_id.encode(), raw, record, index))
+        self._bytes += len(raw)
+
+    def _reject(self, record: InputRecord, index: int, event: Decoded, rejected: Rejected) -> None:
+        self.state.counters.dead_letters += 1
+        place, arrived = self._origin(record, index), arrival_micros(record)
+        if isinstance(event, BadEvent):
+            letter = dead_letters.of_bad_event(event, place, arrived)
+        else:
+            raw = raw_event(record.value or b"", index)
+            letter = dead_letters.of_usage(event, raw, rejected.reason, str(rejected), place, arrived)
+        self._publish_dead_letter(letter)
 
     # Commands.
 
@@ -241,10 +270,6 @@ class LedgerMachine:
             topic, identity = ACCOUNT_EVENTS, _answer_identity(event)
         self._put(topic.name, event.org_id.encode(), _encode(envelope(event, identity)))
 
-    def _dead_letter(self, letter: DeadLetter) -> None:
-        self.state.counters.dead_letters += 1
-        self._publish_dead_letter(letter)
-
     def _publish_dead_letter(self, letter: DeadLetter) -> None:
         self._put(DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.model_dump_json().encode())
 
@@ -296,6 +321,16 @@ class LedgerMachine:
         first = origin(record, USAGE_EVENTS.name, self.partition, index)
         there = (first.topic, first.partition, first.offset, first.index)
         return None if there == (USAGE_EVENTS.name, self.partition, record.offset, index) else there
+
+
+def _refuse_conflict(usage: Usage, digest: bytes, remembered: bytes) -> None:
+    """The same identity again is a duplicate if it says the same, else a conflict (R14)."""
+    if remembered[:8] != digest:
+        detail = (
+            f"event {usage.event_id} of source {usage.source!r} was taken with another payload, "
+            f"digest {remembered[:8].hex()}; this one's is {digest.hex()}"
+        )
+        raise Rejected(Reason.CONFLICT, detail)
 
 
 def _answer_identity(event: LedgerEvent) -> tuple[Any, ...]:

@@ -50,7 +50,7 @@ class Rejected(Exception):
 
 
 Charged = tuple[str, str, LimitBreached | None, int]
-"""What one event led to: its row as JSON, its charge month, the breach it caused if any, its price block's tag (R15)."""
+"""What one event led to: its row as JSON, its charge month, the breach it caused, its price block's tag (R15)."""
 
 
 class Charging:

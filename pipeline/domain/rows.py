@@ -27,19 +27,22 @@ def priced_row(
     usage_month: str,
     charge_month: str,
     after_pause: bool,
-    place: str,
+    partition: int,
+    offset: int,
+    index: int,
     origin: tuple[str, int, int, int] | None,
 ) -> str:
-    """One row, without a line break; `place` is the input position's three fields as JSON."""
+    """One row, without a line break; `parts` in the order of pricing.CostParts."""
     event_id = usage.event_id
     event_id = f'"{event_id}"' if '"' not in event_id and "\\" not in event_id else dumps(event_id)
     row = (
         f'{{{member.in_rows or _member(member)},"org_seq":{org_seq},"event_id":{event_id}'
-        f',"source":{_quoted(usage.source)},"product":{_quoted(usage.product)},"model":{_quoted(rates.model)},"price_id":{_quoted(rates.price_id)}'
+        f"{_what(usage.source, usage.product, rates.model, rates.price_id, usage.funding, usage_month, charge_month)}"
         f',"occurred_at":"{format_instant(usage.occurred_at_micros)}","arrived_at":"{_instant(arrived_at_micros)}"'
-        f',"usage_month":"{usage_month}","charge_month":"{charge_month}","funding":"{usage.funding}"'
-        f',"cost_picousd":"{cost_picousd}",{place}'
+        f',"cost_picousd":"{cost_picousd}","input_partition":{partition},"input_offset":{offset}'
     )
+    if index:
+        row += f',"input_index":{index}'
     inputs, outputs, reads, writes_5m, writes_1h, searches = parts
     if usage.input_tokens:
         row += f',"input_tokens":{usage.input_tokens},"input_picousd":"{inputs}"'
@@ -67,6 +70,17 @@ def priced_row(
             f',"origin_offset":{origin[2]},"origin_index":{origin[3]}'
         )
     return row + "}"
+
+
+@lru_cache(maxsize=65_536)
+def _what(
+    source: str, product: str, model: str, price_id: str, funding: str, usage_month: str, charge_month: str
+) -> str:
+    """What the rows of one product and price have in common."""
+    return (
+        f',"source":{dumps(source)},"product":{dumps(product)},"model":{dumps(model)},"price_id":{dumps(price_id)}'
+        f',"funding":"{funding}","usage_month":"{usage_month}","charge_month":"{charge_month}"'
+    )
 
 
 def _member(member: Member) -> str:

@@ -6,6 +6,8 @@ by organisation: Organization → Member → months, Organization → months →
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
+from json import dumps
 from operator import attrgetter
 from typing import Any, ClassVar
 
@@ -16,6 +18,7 @@ from schemas.organization import Plan, Role
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+_quoted = lru_cache(maxsize=65_536)(dumps)
 
 
 class Cell:
@@ -90,6 +93,21 @@ class MemberMonth(ScopeMonth):
     IDENTITY = ("org_id", "user_id", "month")
 
     user_id: str
+
+    # Most cells of most chunks are these: written by hand, where nothing unusual is in them.
+
+    def key(self) -> bytes:
+        """As Cell.key."""
+        return f'["member_month",{_quoted(self.org_id)},{_quoted(self.user_id)},"{self.month}"]'.encode()
+
+    def value(self) -> bytes:
+        """As Cell.value."""
+        if self.unknown or self.breached_version or self.episode != 1 or not self.spend_picousd:
+            return super().value()
+        return (
+            f'{{"cell":"member_month","org_id":{_quoted(self.org_id)},"user_id":{_quoted(self.user_id)}'
+            f',"month":"{self.month}","spend_picousd":"{self.spend_picousd}"}}'
+        ).encode()
 
 
 class TierMonth(ScopeMonth):
