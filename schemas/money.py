@@ -13,9 +13,9 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 PICOUSD_PER_USD = 10**12
 PICOUSD_PER_CENT = 10**10
 
-_DECIMAL = re.compile(r"(-?)(\d{1,26})(?:\.(\d{1,12}))?")
-_AMOUNT = re.compile(r"\d{1,9}(?:\.\d{1,2})?")
-_DIGITS = re.compile(r"-?(?:0|[1-9]\d{0,37})")
+_DECIMAL = re.compile(r"(-?)(\d{1,26})(?:\.(\d{1,12}))?", re.ASCII)
+_AMOUNT = re.compile(r"\d{1,9}(?:\.\d{1,2})?", re.ASCII)
+_DIGITS = re.compile(r"-?(?:0|[1-9]\d{0,37})", re.ASCII)
 
 
 def picousd_from_usd(usd: str) -> int:
