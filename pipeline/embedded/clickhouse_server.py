@@ -1,11 +1,10 @@
 """The process that owns a ClickHouse data folder and answers HTTP for it.
 
 usage: python -m pipeline.embedded.clickhouse_server DATA_DIR PORT
-DATA_DIR holds users.json (names, passwords, rights) and gets data/, spool/ and config.xml.
+DATA_DIR holds users.json (names, passwords, rights) and gets data/ and config.xml.
 """
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
@@ -34,13 +33,10 @@ def serve(data_dir: Path, port: int) -> None:
     Raises:
         RuntimeError: the engine cannot open the folder.
     """
-    spool_dir = data_dir / "spool"
-    shutil.rmtree(spool_dir, ignore_errors=True)
-    spool_dir.mkdir()
     config = data_dir / "config.xml"
     config.write_text(_CONFIG)
     engine = Engine(str(data_dir / "data"), str(config))
-    application = Endpoint(engine, read_users(data_dir / USERS_NAME), spool_dir).application()
+    application = Endpoint(engine, read_users(data_dir / USERS_NAME)).application()
     web.run_app(
         application,
         host=LOOPBACK,

@@ -91,6 +91,19 @@ class EmbeddedKafka:
         """
         return _cluster_id(self._log_dir)
 
+    @property
+    def has_cluster(self) -> bool:
+        """Whether the directory holds a cluster already, whole or damaged."""
+        return self._log_dir.exists()
+
+    def download(self) -> None:
+        """Fetch what only the very first start needs from the network; nothing happens if it is here.
+
+        Raises:
+            EmbeddedError: it cannot be downloaded.
+        """
+        class_path(self._say)
+
     def start(self) -> None:
         """Start and wait until it serves.
 

@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -15,7 +14,7 @@ from aiohttp import web
 from pipeline.embedded.clickhouse_http.answers import Summary
 from pipeline.embedded.clickhouse_http.calls import Calls
 from pipeline.embedded.clickhouse_http.errors import ClickHouseError, as_clickhouse_error, refusal
-from pipeline.embedded.clickhouse_http.inserts import insert_spooled, insert_streamed
+from pipeline.embedded.clickhouse_http.inserts import insert_gathered, insert_streamed
 from pipeline.embedded.clickhouse_http.request import Body, Request, read_request
 from pipeline.embedded.clickhouse_http.selects import answer
 from pipeline.embedded.clickhouse_http.sessions import Engine
@@ -36,10 +35,9 @@ _THREADS = 64
 class Endpoint:
     """One engine, its users, and the threads that its blocking calls run in."""
 
-    def __init__(self, engine: Engine, users: Mapping[str, User], spool_dir: Path) -> None:
+    def __init__(self, engine: Engine, users: Mapping[str, User]) -> None:
         self._engine = engine
         self._users = users
-        self._spool_dir = spool_dir
         self._executor = ThreadPoolExecutor(_THREADS)
 
     def application(self) -> web.Application:
@@ -83,7 +81,7 @@ class Endpoint:
     async def _insert(self, handle: Any, plan: Insert, first: bytes, body: Body, calls: Calls) -> Summary:
         if plan.input_span is None:
             return await insert_streamed(handle, plan, first, body, calls)
-        return await insert_spooled(handle, plan, first, body, calls, self._spool_dir)
+        return await insert_gathered(handle, plan, first, body, calls)
 
     @asynccontextmanager
     async def _handle(self, request: Request, number: int, calls: Calls) -> AsyncIterator[Any]:

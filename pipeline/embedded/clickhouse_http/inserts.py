@@ -1,15 +1,15 @@
 """INSERTs that bring their rows along: a statement and a body in, rows in the table and their number out.
 
-Plain ones stream into the engine as they come. INSERT … SELECT … FROM input(…) is spooled into a file first, because
-the engine cannot stream into a SELECT (and takes an inline body for no rows at all, without a word): the statement then
-runs once over file(…), after the last byte has come, as one block, so it is one part per partition, all or nothing.
+Plain ones stream into the engine as they come. INSERT … SELECT … FROM input(…) is gathered in a nameless file first,
+because the engine cannot stream into a SELECT (and takes an inline body for no rows at all, without a word): the
+statement then runs once over file(…), after the last byte has come, as one block, so it is one part per partition, all
+or nothing.
 """
 
 import os
 import tempfile
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pipeline.embedded.clickhouse_http.answers import Summary
 from pipeline.embedded.clickhouse_http.calls import Calls
@@ -46,24 +46,29 @@ async def insert_streamed(handle: Any, plan: Insert, first: bytes, body: Body, c
     return Summary(done.rows_written, done.bytes_written, done.rows_written, done.bytes_written, begun=begun)
 
 
-async def insert_spooled(handle: Any, plan: Insert, first: bytes, body: Body, calls: Calls, spool_dir: Path) -> Summary:
-    """Write the rows into a file, then run the statement once over it.
+async def insert_gathered(handle: Any, plan: Insert, first: bytes, body: Body, calls: Calls) -> Summary:
+    """Gather the rows, then run the statement once over all of them.
 
     Raises:
         ClickHouseError: the body is cut off or too large; the statement was not run.
         RuntimeError: what the engine says.
     """
     begun = Summary().begun
-    descriptor, path = tempfile.mkstemp(dir=spool_dir)
-    try:
-        with os.fdopen(descriptor, "wb") as spool:
-            await _pour(first, body, lambda data: calls(spool.write, data), HELD_WHOLE_BYTES)
+    with _spool() as spool:
+        await _pour(first, body, lambda data: calls(spool.write, data), HELD_WHOLE_BYTES)
+        spool.flush()
+        spool.seek(0)
         await calls(handle.query, f"SET {_ONE_BLOCK}")
-        done = await calls(handle.query, plan.reading_from(path).decode())
-    finally:
-        os.unlink(path)
+        done = await calls(handle.query, plan.reading_from(f"/dev/fd/{spool.fileno()}").decode())
     read_rows, read_bytes = done.storage_rows_read(), done.storage_bytes_read()
     return Summary(read_rows, read_bytes, done.rows_written(), done.bytes_written(), begun=begun)
+
+
+def _spool() -> IO[bytes]:
+    """A file without a name, so that nothing is left of it however this process ends; in memory where there is such."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("clickhouse-insert"), "w+b")
+    return tempfile.TemporaryFile()
 
 
 async def _pour(first: bytes, body: Body, pour: Pour, limit_bytes: int | None) -> None:
