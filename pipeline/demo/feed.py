@@ -162,3 +162,12 @@ def _bare(event: UsageEvent) -> dict[str, Any]:
 
 def _json(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
+
+
+def events_in(record: Outgoing) -> int:
+    """How many events a usage record holds: those of an array, or the one it is, however bad."""
+    try:
+        value = json.loads(record.value)
+    except ValueError:
+        return 1
+    return len(value) if isinstance(value, list) else 1

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -25,7 +25,9 @@ def report(figures: Figures) -> RenderableType:
         _month_to_date("member", figures.members),
         _title("Spend limits reached", "from the topic limit-breaches"),
         _breaches(figures),
+        "",
         *map(_refusal, figures.refusals),
+        *(_after_pause(row) for row in figures.organizations if row.after_pause_picousd),
         _title("Dead letters", "kept with their reason, redriven once the cause is mended"),
         _dead_letters(figures.dead_letters),
         _title("Proof", "nothing lost, nothing doubled, to the last picodollar"),
@@ -43,7 +45,11 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def _title(title: str, source: str) -> RenderableType:
-    return Padding(Text.assemble((title, "bold"), f"  {source}"), (1, 0, 0, 0))
+    return _apart(Text.assemble((title, "bold"), f"  {source}"))
+
+
+def _apart(renderable: RenderableType) -> RenderableType:
+    return Group("", renderable)
 
 
 def _table(*headings: str, right: Sequence[int] = ()) -> Table:
@@ -79,7 +85,7 @@ def _month_to_date(kind: str, rows: Sequence[MonthToDate]) -> RenderableType:
             _or_dash(row.included_picousd),
             f"{row.credits_events + row.included_events:,}",
         )
-    return Padding(table, (1, 0, 0, 0))
+    return _apart(table)
 
 
 def _or_dash(picousd: int) -> str:
@@ -100,7 +106,7 @@ def _breaches(figures: Figures) -> RenderableType:
             f"${usd_from_picousd(overshoot)}",
             f"{_when(ended)}, limit raised" if ended else f"{_when(data['paused_until'])}, end of month",
         )
-    return Padding(table, (1, 0, 0, 0))
+    return _apart(table)
 
 
 def _when(instant: str) -> str:
@@ -112,18 +118,25 @@ def _refusal(data: Mapping[str, Any]) -> Text:
     return Text(f"Refused: {data['command']} by {who} at {_when(data['at'])}: {data['detail']}.")
 
 
+def _after_pause(row: MonthToDate) -> Text:
+    return Text(
+        f"After a pause: {spend_for_people(row.after_pause_picousd)} of {row.who[0]} came all the same (these logs were "
+        "recorded elsewhere, nobody held them back): charged, and marked."
+    )
+
+
 def _dead_letters(letters: Sequence[Mapping[str, Any]]) -> RenderableType:
     counts = Counter(letter["reason"] for letter in letters)
     details = {letter["reason"]: letter["detail"] for letter in reversed(letters)}
     table = _table("reason", "events", "for example", right=(1,))
     for reason, count in counts.items():
-        table.add_row(reason, f"{count}", details[reason][:140])
-    return Padding(table, (1, 0, 0, 0))
+        table.add_row(reason, f"{count}", shorten(details[reason], 130, placeholder=" …"))
+    return _apart(table)
 
 
 def _proof_of_events(events: Mapping[str, int]) -> RenderableType:
     parts = " + ".join(f"{events[name]:,} {name.replace('_', ' ')}" for name in OUTCOMES)
-    return Padding(Text(f"{events['read']:,} events read = {parts}"), (1, 0, 0, 0))
+    return _apart(Text(f"{events['read']:,} events read = {parts}"))
 
 
 def _proof(claims: Sequence[Claim]) -> RenderableType:
@@ -136,11 +149,11 @@ def _proof(claims: Sequence[Claim]) -> RenderableType:
             amount = f"${usd_from_picousd(value)}" if claim.is_money else f"{value:,}"
             mark = Text("✓ ", "green") if claim.agrees else Text("✗ ", "bold red")
             table.add_row(mark + claim.what, amount, " = ".join(places))
-    return Padding(table, (1, 0, 0, 0))
+    return _apart(table)
 
 
 def _verdict(figures: Figures) -> RenderableType:
     wrong = [claim.what for claim in figures.proof if not claim.agrees]
     if not wrong:
-        return Padding(Text(f"All {len(figures.proof)} sums agree.", "bold green"), (1, 0, 0, 0))
-    return Padding(Text(f"These do not agree: {'; '.join(wrong)}.", "bold red"), (1, 0, 0, 0))
+        return _apart(Text(f"All {len(figures.proof)} sums agree.", "bold green"))
+    return _apart(Text(f"These do not agree: {'; '.join(wrong)}.", "bold red"))

@@ -1,0 +1,144 @@
+"""`usage-credits demo`: the example logs go in; tables and the proof come out, and whether all sums agree.
+
+1. Kafka and ClickHouse start on an empty directory of their own, in replay mode (R44).
+2. Topics and tables are made; the ledger and the sink start as processes of their own.
+3. The feed is sent whole: what comes out does not depend on when.
+4. When the ledger's journal covers all of it and ClickHouse has every row, the figures are collected from both.
+"""
+
+import asyncio
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import clickhouse_connect
+from rich.console import Console
+
+from pipeline.demo.feed import ENDS, events_in, feed
+from pipeline.demo.figures import TOPICS_READ, Figures, Records, collect, rows_published, rows_stored
+from pipeline.demo.reading import ledger_has_read_everything, read_topics
+from pipeline.demo.report import console, report
+from pipeline.demo.system import System, interrupt_on_sigterm, local_system
+from pipeline.errors import Mendable
+from pipeline.importers.claude_code import find_files, read_log, usage_events
+from pipeline.importers.people import person_of
+from pipeline.publisher import publish
+from pipeline.settings import Settings
+from pipeline.topics import USAGE_EVENTS
+from pipeline.topics_admin import create_topics
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "claude_code"
+
+_STALL_SECONDS = 45.0
+
+Query = Callable[[str], list[tuple[object, ...]]]
+
+
+def run_demo(data_dir: Path, *, as_json: bool) -> bool:
+    """Run it and print what came of it; True if all sums agree.
+
+    Raises:
+        EmbeddedError, Mendable: a part did not start, ended, or stood still.
+    """
+    interrupt_on_sigterm()
+    begun = time.monotonic()
+    screen = console(stderr=as_json)
+    screen.print("[bold]usage-credits demo[/]: real Claude Code usage, priced, bounded, paused, proved\n")
+    _empty(data_dir)
+    with local_system(data_dir, "replay", lambda line: screen.print(f"  {line}", style="dim")) as system:
+        figures = asyncio.run(_main_job(system, screen))
+        screen.print("  stopping", style="dim")
+    if as_json:
+        print(json.dumps(figures.json(), indent=2))
+    else:
+        screen.print(report(figures))
+        screen.print(_what_next(data_dir))
+    screen.print(f"{time.monotonic() - begun:.0f} s", style="dim")
+    return figures.agree
+
+
+async def _main_job(system: System, screen: Console) -> Figures:
+    settings = system.settings
+    with _step(screen, "topics"):
+        await create_topics(settings)
+    system.start_worker("ledger")
+    system.start_worker("sink")
+    log = read_log(find_files([EXAMPLES]))
+    records = feed(list(usage_events(log, person_of)), settings.partitions)
+    with _step(screen, f"{log.deliveries:,} deliveries of {len(log.requests):,} requests read, sent to Kafka"):
+        await publish(settings, records, ticks_at_micros=ENDS)
+    watch = _Watch(system)
+    with _step(screen, "ledger: priced, bounded, paused"):
+        await ledger_has_read_everything(settings, lambda done, _: watch.saw(done), watch.check)
+    outputs = await read_topics(settings, TOPICS_READ)
+    query = _query(settings)
+    with _step(screen, "sink: stored in ClickHouse"):
+        await _everything_is_stored(outputs, query, watch)
+    sent = sum(events_in(record) for record in records if record.topic == USAGE_EVENTS.name)
+    return collect(outputs, query, sent)
+
+
+async def _everything_is_stored(outputs: Records, query: Query, watch: "_Watch") -> None:
+    published = rows_published(outputs)
+    while (stored := rows_stored(query)) < published:
+        watch.saw(stored)
+        watch.check()
+        await asyncio.sleep(0.1)
+
+
+class _Watch:
+    """Sees that something still moves."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._last: int | None = None
+        self._moved_at = time.monotonic()
+
+    def saw(self, progress: int) -> None:
+        if progress != self._last:
+            self._last, self._moved_at = progress, time.monotonic()
+
+    def check(self) -> None:
+        self._system.check()
+        if time.monotonic() - self._moved_at > _STALL_SECONDS:
+            files = ", ".join(str(worker.log_file) for worker in self._system.workers)
+            raise Mendable(f"nothing has moved for {_STALL_SECONDS:.0f} s; see {files}")
+
+
+def _query(settings: Settings) -> Query:
+    client = clickhouse_connect.get_client(dsn=settings.clickhouse_url)
+
+    def query(sql: str) -> list[tuple[object, ...]]:
+        # The sink makes database and tables; until it has, there are no rows.
+        client.database = settings.clickhouse_database
+        return list(client.query(sql).result_rows)
+
+    return query
+
+
+def _empty(data_dir: Path) -> None:
+    """Remove what an earlier demo left, and nothing else."""
+    if data_dir.exists() and any(data_dir.iterdir()) and not (data_dir / "kafka").is_dir():
+        raise Mendable(f"{data_dir} holds something that is no demo's; name another --data-dir")
+    shutil.rmtree(data_dir, ignore_errors=True)
+
+
+@contextmanager
+def _step(screen: Console, what: str) -> Iterator[None]:
+    begun = time.monotonic()
+    with screen.status(what):
+        yield
+    screen.print(f"  {what}, {time.monotonic() - begun:.1f} s", style="dim")
+
+
+def _what_next(data_dir: Path) -> str:
+    return (
+        "\n[bold]What next[/]\n"
+        f"  usage-credits query --data-dir {data_dir} 'SELECT * FROM month_to_date_by_member'\n"
+        "  usage-credits up --demo        the same system, live, until Ctrl-C\n"
+        "  examples/README.md             where this usage comes from, and whose it is\n"
+        "  docs/rules.md                  every rule, with its number\n"
+    )
