@@ -62,7 +62,7 @@ class Summary:
 def price_lines(lines: Iterable[bytes], book: PriceBook) -> Iterator[PricedLine | RejectedLine]:
     """Every event, priced or rejected, in order; a bad line never keeps the next from its price. Blank lines pass."""
     for number, line in enumerate(lines, start=1):
-        for event, _ in decode_record(line) if line.strip() else ():
+        for event in decode_record(line) if line.strip() else ():
             if isinstance(event, BadEvent):
                 yield RejectedLine(number, event.reason, event.detail)
                 continue
