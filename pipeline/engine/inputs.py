@@ -1,5 +1,6 @@
 """Fetches both inputs of one partition into their buffers; what is buffered is never fetched again."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -12,6 +13,9 @@ from pipeline.engine.settings import EngineSettings
 
 Ends = Callable[[Sequence[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
 """Asks the brokers where partitions end, records of open transactions included (the high watermark)."""
+
+# aiokafka decodes records while it hands them over: so many take a few milliseconds of the loop.
+_STRIDE_RECORDS = 1_000
 
 
 class Inputs:
@@ -32,6 +36,10 @@ class Inputs:
         self.usage = InputBuffer("usage", 0)
         self.commands = InputBuffer("commands", 0)
 
+    @property
+    def buffers(self) -> tuple[InputBuffer, InputBuffer]:
+        return self.usage, self.commands
+
     async def open(self, cell: EngineCell | None) -> None:
         """Take up reading where the state says; a partition never begun, from what Kafka still has."""
         tps = list(self._tps.values())
@@ -45,20 +53,23 @@ class Inputs:
         self.commands = InputBuffer(
             "commands", cell.commands if cell else first[commands], cell.commands_arrival_micros if cell else 0
         )
-        for buffer in (self.usage, self.commands):
+        for buffer in self.buffers:
             self._consumer.seek(self._tps[buffer.name], buffer.position)
         await self._look_behind()
 
     async def fetch(self, wait_seconds: float) -> None:
         """Add what has come to the buffers; wait for it no longer than this."""
         most = self._settings.max_records
-        wanted = [self._tps[buffer.name] for buffer in (self.usage, self.commands) if len(buffer.records) < most]
-        if not wanted:
-            return
-        fetched = await self._consumer.getmany(*wanted, timeout_ms=int(wait_seconds * 1_000), max_records=most)
-        for buffer in (self.usage, self.commands):
-            if records := fetched.get(self._tps[buffer.name]):
-                buffer.extend(records)
+        timeout_ms = int(wait_seconds * 1_000)
+        while wanted := [self._tps[buffer.name] for buffer in self.buffers if len(buffer.records) < most]:
+            fetched = await self._consumer.getmany(*wanted, timeout_ms=timeout_ms, max_records=_STRIDE_RECORDS)
+            for buffer in self.buffers:
+                if records := fetched.get(self._tps[buffer.name]):
+                    buffer.extend(records)
+            if not fetched:
+                break
+            timeout_ms = 0
+            await asyncio.sleep(0)
         if self.commands.behind:
             await self._look_behind()
 
@@ -68,7 +79,7 @@ class Inputs:
         The clock is read before the brokers are asked, so a record that arrived before that instant has been counted.
         A record hidden by somebody's open transaction counts too: the input is not drained.
         """
-        empty = [buffer for buffer in (self.usage, self.commands) if not buffer.records]
+        empty = [buffer for buffer in self.buffers if not buffer.records]
         started = time.monotonic()
         if not empty or started < self._drained_checked + self._settings.drained_check_seconds:
             return

@@ -30,6 +30,7 @@ from pipeline.engine.inputs import Ends, Inputs
 from pipeline.engine.journal import CELL_FORMAT, EngineCell
 from pipeline.engine.observer import Observer, describe
 from pipeline.engine.ownership import Ownership, Submit, machine_at_work
+from pipeline.engine.preflight import Refused
 from pipeline.engine.restore import refill_identities, restore_cells
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.transaction import Transactions
@@ -242,5 +243,5 @@ class Partition:
         await asyncio.sleep(self._settings.session_timeout_seconds)
 
 
-class WorkerFailed(Exception):
-    """This worker cannot go on; a sentence for its operator."""
+class WorkerFailed(Refused):
+    """This worker cannot go on, another may."""

@@ -21,7 +21,7 @@ _TIMESTAMP_TYPES: Mapping[Mode, str] = {"live": "LogAppendTime", "replay": "Crea
 
 
 class Refused(Exception):
-    """The worker does not start; the sentence says what to do."""
+    """The worker does not start, or does not go on; the sentence says why, and what to do."""
 
 
 async def partitions_when_ready(settings: EngineSettings) -> int:

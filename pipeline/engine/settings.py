@@ -43,7 +43,7 @@ class EngineSettings:
     horizon_days: int = 35
     session_timeout_seconds: float = 10.0
     transaction_timeout_seconds: float = 30.0
-    fetch_bytes: int = 512 << 10
+    fetch_bytes: int = 1 << 20
     max_records: int = 5_000
     advance_budget: int = 1_000
     clock_tolerance_seconds: float = 5.0

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import RecordMetadata
 
 from pipeline.engine.contract import InvariantBroken
+from pipeline.engine.preflight import Refused
 from pipeline.engine.records import FORWARD_MAX_BYTES
 from pipeline.engine.settings import MAX_BATCH_BYTES, EngineSettings
 
@@ -84,7 +85,7 @@ class Transactions:
                 stored = await asyncio.gather(*(self._send(tp, items) for tp, items in writes.items()))
                 if clock is not None:
                     stamp_ms = next(metadata.timestamp for metadata in stored if metadata.topic_partition == clock)
-                    self._check_clock(sent_ms, stamp_ms)
+                    check_clock(sent_ms, stamp_ms, time.time_ns() // 1_000_000, self._settings.clock_tolerance_seconds)
                 await self._producer.commit_transaction()
         except BaseException:
             await self._abort()
@@ -118,19 +119,23 @@ class Transactions:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._producer.abort_transaction()
 
-    def _check_clock(self, sent_ms: int, stamp_ms: int) -> None:
-        tolerance_ms = self._settings.clock_tolerance_seconds * 1_000
-        received_ms = time.time_ns() // 1_000_000
-        if sent_ms - tolerance_ms <= stamp_ms <= received_ms + tolerance_ms:
-            return
+
+class ClockRefused(Refused):
+    """This machine's clock cannot be trusted with ledger time (R44)."""
+
+
+def check_clock(sent_ms: int, stamp_ms: int, received_ms: int, tolerance_seconds: float) -> None:
+    """Compare our clock with the broker's, which stamped a record between our sending it and our hearing of it.
+
+    Raises:
+        ClockRefused: they differ by more than the tolerance, however long the record was under way.
+    """
+    off_ms = min(0, received_ms - stamp_ms) or max(0, sent_ms - stamp_ms)
+    if abs(off_ms) > tolerance_seconds * 1_000:
         raise ClockRefused(
-            f"this machine's clock is {(received_ms - stamp_ms) / 1_000:+.1f} s off the broker's, more than "
-            f"{self._settings.clock_tolerance_seconds:g} s; set it right (NTP) and start the worker again"
+            f"this machine's clock is {off_ms / 1_000:+.1f} s off the broker's, more than {tolerance_seconds:g} s; "
+            "set it right (NTP) and start the worker again"
         )
-
-
-class ClockRefused(Exception):
-    """The worker cannot be trusted with ledger time."""
 
 
 def _check_sizes(tp: TopicPartition, items: Sequence[Write], settings: EngineSettings) -> None:

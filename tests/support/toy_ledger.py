@@ -5,7 +5,7 @@ line to `toy-out`. A command is one line `key multiplier`. With a period, the nu
 period's end: something that falls due. Some amounts are words: `boom` is a bug, `halt` a broken invariant, `huge` an
 output that no topic takes.
 
-    python tests/toy_ledger.py '{"kafka": {"bootstrap_servers": "…"}, "prefix": "t1-"}'
+    python -m tests.support.toy_ledger '{"kafka": {"bootstrap_servers": "…"}, "prefix": "t1-"}'
 """
 
 import hashlib
