@@ -162,7 +162,9 @@ class EmbeddedKafka:
         shutil.rmtree(half_made, ignore_errors=True)
         self._write_settings(half_made, controller_port)
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = [*java, "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._settings_file)]
+        command = [*java, "kafka.tools.StorageTool", "format"]
+        # With a "=", because an id may begin with a dash.
+        command += [f"--cluster-id={cluster_id}", f"--config={self._settings_file}"]
         self._say(f"kafka: making a new cluster in {self._log_dir}")
         made = subprocess.run(command, capture_output=True, text=True, timeout=JAVA_SECONDS, check=False)
         if made.returncode != 0:
