@@ -19,6 +19,9 @@ NO_GEO_FACTOR = frozenset({"", "not_available", "global"})
 
 Funding = Literal["included", "credits"]
 
+ON_THE_WIRE = "on the wire"
+"""The context in which an event is read as others wrote it: numbers are no instants, and names are wire names."""
+
 
 class Billing(Model):
     """What decides the price of a request, whom it is charged to, and when it happened."""
@@ -37,6 +40,13 @@ class Billing(Model):
     processing: Identifier = Field(default="standard", description="standard | batch; null is standard")
     speed: Identifier = Field(default="standard", description="standard | fast; null is standard")
     inference_geo: OptionalIdentifier = Field(default="", description="us; null, not_available and global are none")
+
+    @field_validator("occurred_at_micros", mode="before")
+    @classmethod
+    def _is_text_on_the_wire(cls, value: object, field: ValidationInfo) -> object:
+        if field.context == ON_THE_WIRE and not isinstance(value, str):
+            raise ValueError("an instant is RFC 3339 text")
+        return value
 
     @field_validator(*NULL_IS_DEFAULT, mode="before")
     @classmethod
@@ -80,7 +90,8 @@ def read_event(wire: Mapping[str, Any]) -> UsageEvent:
         InvalidEvent: with every problem found.
     """
     try:
-        return UsageEvent.model_validate(_bare(wire) if "specversion" in wire else wire)
+        bare = _bare(wire) if "specversion" in wire else wire
+        return UsageEvent.model_validate(bare, by_alias=True, by_name=False, context=ON_THE_WIRE)
     except ValidationError as error:
         raise InvalidEvent(
             [(".".join(map(str, e["loc"])), e["type"], e["msg"]) for e in error.errors(include_url=False)]
@@ -88,7 +99,7 @@ def read_event(wire: Mapping[str, Any]) -> UsageEvent:
 
 
 def cloud_event(event: UsageEvent) -> dict[str, Any]:
-    """The event as a CloudEvent in structured mode; read_event gives it back."""
+    """The event as a CloudEvent in structured mode; read_event gives it back. Its source must not be empty."""
     data = event.model_dump(exclude_defaults=True)
     for name in ("event_id", "source", "occurred_at"):
         data.pop(name, None)
