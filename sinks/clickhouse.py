@@ -1,5 +1,6 @@
 """ClickHouse over HTTP: statements and bodies of bytes in, rows and counts out, errors sorted by what to do next."""
 
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ FENCED = "the fence"
 _THROW_IF = 395
 # What would fail again however often it is sent: rows or statements that ClickHouse cannot read.
 _HOPELESS = frozenset({6, 16, 26, 27, 38, 41, 43, 47, 53, 60, 62, 69, 72, 117, 407})
+
+# What ClickHouse says, without where in its pipeline it said it.
+_SAID = re.compile(r"DB::Exception: (.*?)(?:: while executing .*|\. \([A-Z_]+\).*)?$", re.DOTALL)
 
 # Money must not depend on what a server's profile says.
 _SETTINGS: Mapping[str, str | int] = {
@@ -132,8 +136,10 @@ class ClickHouse:
     def _sorted(self, error: Exception) -> Exception:
         code = getattr(error, "code", None)
         text = str(error).strip() or type(error).__name__
+        if said := _SAID.search(text):
+            text = f"{said[1]} (code {code})"
         if code == _THROW_IF:
-            return Fenced(text) if FENCED in text else Broken(text)
+            return Fenced(text) if text.startswith(FENCED) else Broken(text)
         if code in _HOPELESS:
             return Broken(text)
         if code is None:

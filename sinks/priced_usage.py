@@ -60,10 +60,11 @@ _COLUMNS: Mapping[str, tuple[str, str | None]] = {
     "input_partition": ("UInt32", None),
     "input_offset": ("UInt64", None),
     "input_index": ("UInt32", None),
-    "origin_topic": ("String", None),
-    "origin_partition": ("UInt32", None),
-    "origin_offset": ("UInt64", None),
-    "origin_index": ("UInt32", None),
+    # Where the event first lay is left out where it is where it was processed (R43).
+    "origin_topic": ("Nullable(String)", "ifNull(origin_topic, 'usage-events')"),
+    "origin_partition": ("Nullable(UInt32)", "ifNull(origin_partition, input_partition)"),
+    "origin_offset": ("Nullable(UInt64)", "ifNull(origin_offset, input_offset)"),
+    "origin_index": ("Nullable(UInt32)", "ifNull(origin_index, input_index)"),
 }
 LINE_COLUMNS = tuple(_COLUMNS)
 

@@ -207,8 +207,8 @@ class _Sink:
         """Insert the block of a feed; False if the partitions were taken away meanwhile."""
         offsets = await feed.flush(self._clickhouse)
         self._failures = 0
-        if not self._holding:
-            return False
+        if not self._holding or not offsets:
+            return self._holding
         # For lag monitors; nothing is read back from it but after Kafka deleted records (resume_offset).
         try:
             await self._consumer.commit({TopicPartition(feed.topic, p): offset for p, offset in offsets.items()})

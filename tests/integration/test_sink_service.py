@@ -1,0 +1,170 @@
+"""The sink service between a real Kafka and a real engine: rows flow, a stop is orderly, a start doubles nothing."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from pipeline.embedded.clickhouse import EmbeddedClickHouse
+from pipeline.embedded.kafka import EmbeddedKafka
+from sinks.clickhouse import ClickHouse
+from sinks.errors import Broken
+from sinks.sink import SinkConfig, run_sink
+from tests.support.sink_world import PARTITIONS, Producer, rows_stored, stored_exactly, until
+
+
+@pytest.fixture
+def config(
+    kafka: EmbeddedKafka, clickhouse: EmbeddedClickHouse, topic_prefix: str, fresh_name: Callable[[str], str]
+) -> SinkConfig:
+    """A sink of one test's own topics and database."""
+    return SinkConfig(
+        kafka={"bootstrap_servers": kafka.bootstrap_servers},
+        priced_usage_topic=topic_prefix + "priced-usage",
+        limit_breaches_topic=topic_prefix + "limit-breaches",
+        group_id=topic_prefix + "sink",
+        clickhouse_url=clickhouse.url,
+        database=fresh_name("sink"),
+        log_id="log-1",
+        block_seconds=0.2,
+        session_timeout_ms=2_000,
+    )
+
+
+@pytest.fixture
+async def database(config: SinkConfig) -> AsyncIterator[ClickHouse]:
+    """The same database, for looking."""
+    store = ClickHouse(config.clickhouse_url, config.database)
+    await store.create_database()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def producer(kafka: EmbeddedKafka, topic_prefix: str) -> AsyncIterator[Producer]:
+    async with Producer(kafka.bootstrap_servers, topic_prefix, seed=1) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def running(config: SinkConfig) -> AsyncIterator[None]:
+    """A sink in this process, stopped in order at the end."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(run_sink(config, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+async def test_committed_rows_arrive_once_and_aborted_ones_never(
+    config: SinkConfig, database: ClickHouse, producer: Producer
+) -> None:
+    async with running(config):
+        await producer.some_chunks(20, rows=30)
+        await stored_exactly(database, producer)
+
+
+async def test_a_limit_event_arrives_with_the_position_it_had(
+    config: SinkConfig, database: ClickHouse, producer: Producer
+) -> None:
+    event = {"type": "usage-credits.limit.breached", "data": {"org_id": "acme", "spend_picousd": "1"}}
+
+    async def arrived() -> bool:
+        return bool(await database.rows("SELECT * FROM breaches"))
+
+    async with running(config):
+        await producer.limit_event(2, msgspec.json.encode(event))
+        await producer.chunk(0, 1)
+        await stored_exactly(database, producer)
+        await until(arrived, "the breach is stored")
+    rows = await database.rows("SELECT log_id, log_partition, log_offset, org_id FROM limit_events")
+    assert rows == [("log-1", 2, 0, "acme")]
+
+
+async def test_an_orderly_stop_stores_what_is_in_hand_and_a_start_doubles_nothing(
+    config: SinkConfig, database: ClickHouse, producer: Producer
+) -> None:
+    for _ in range(2):
+        async with running(config):
+            await producer.some_chunks(8, rows=10)
+            await stored_exactly(database, producer)
+    async with running(config):
+        await producer.chunk(1, 5)
+        await stored_exactly(database, producer)
+
+
+async def test_a_full_block_does_not_wait(config: SinkConfig, database: ClickHouse, producer: Producer) -> None:
+    for _ in range(10):
+        await producer.chunk(0, 40, months=("2026-02",))
+
+    async def most_are_stored() -> bool:
+        return await rows_stored(database) >= producer.rows - 99
+
+    # Blocks of 100 rows that would otherwise wait for a minute and a half, longer than this test does.
+    async with running(replace(config, block_rows=100, block_seconds=100)):
+        await until(most_are_stored, "all but the last block are stored")
+    await stored_exactly(database, producer)  # the last one by the orderly stop
+
+
+async def test_group_offsets_say_how_far_it_is(config: SinkConfig, database: ClickHouse, producer: Producer) -> None:
+    async with running(config):
+        await producer.chunk(3, 5)
+        await stored_exactly(database, producer)
+    consumer = AIOKafkaConsumer(**config.kafka, group_id=config.group_id, enable_auto_commit=False)
+    await consumer.start()
+    committed = await consumer.committed(TopicPartition(config.priced_usage_topic, 3))
+    await consumer.stop()
+    assert committed == 1
+
+
+async def test_a_kafka_made_anew_is_refused(config: SinkConfig, database: ClickHouse, producer: Producer) -> None:
+    async with running(config):
+        await producer.chunk(0, 1)
+        await stored_exactly(database, producer)
+    with pytest.raises(Broken, match="stores the Kafka log log-1, but this Kafka is log-2"):
+        await run_sink(replace(config, log_id="log-2"), asyncio.Event())
+
+
+async def test_a_clickhouse_ahead_of_kafka_is_refused(
+    config: SinkConfig, database: ClickHouse, producer: Producer
+) -> None:
+    async with running(config):
+        await producer.chunk(0, 1)
+        await stored_exactly(database, producer)
+    # As after a restore of Kafka: the same log, but it ends before what is stored.
+    await database.run("ALTER TABLE priced_usage UPDATE block_to = 99 WHERE true SETTINGS mutations_sync = 1")
+    with pytest.raises(Broken, match=r"ClickHouse is ahead of Kafka: it stores \S+priced-usage\[0\] up to offset 99"):
+        await run_sink(config, asyncio.Event())
+
+
+async def test_a_line_that_only_the_ledger_may_write_stops_the_sink_with_its_place(
+    config: SinkConfig, producer: Producer
+) -> None:
+    async with producer._producer.transaction():
+        await producer._producer.send_and_wait(config.priced_usage_topic, b"{}\n", partition=2)
+    with pytest.raises(Broken, match=r"priced-usage\[2\] offset 0 holds a line without a charge_month"):
+        await run_sink(config, asyncio.Event())
+
+
+async def test_two_sinks_share_the_partitions(config: SinkConfig, database: ClickHouse, producer: Producer) -> None:
+
+    async def both_hold_some() -> bool:
+        claims = await database.rows(
+            "SELECT max((epoch, claim)).2 AS holder FROM sink_epochs "
+            f"WHERE topic = '{config.priced_usage_topic}' GROUP BY partition"
+        )
+        return len(claims) == PARTITIONS and len(set(claims)) == 2
+
+    async with running(config), running(config):
+        await producer.chunk(0, 1)
+        await stored_exactly(database, producer)
+        await until(both_hold_some, "each of the two sinks holds some partitions")
+        await producer.some_chunks(20, rows=20)
+        await stored_exactly(database, producer)
+    assert await rows_stored(database) == producer.rows
