@@ -27,7 +27,7 @@ def class_path(say: Say) -> list[Path]:
     Raises:
         EmbeddedError: they are not here and cannot be downloaded.
     """
-    home = cache_folder() / f"kafka-{KAFKA_VERSION}"
+    home = kafka_folder()
     jars = _remembered(home)
     if jars is None:
         with _one_at_a_time(home):
@@ -35,9 +35,10 @@ def class_path(say: Say) -> list[Path]:
     return jars
 
 
-def cache_folder() -> Path:
-    """Where this user's downloads lie: under XDG_CACHE_HOME, else ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "usage-credits"
+def kafka_folder() -> Path:
+    """Where this user's copy of Kafka lies: under XDG_CACHE_HOME, else ~/.cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "usage-credits" / f"kafka-{KAFKA_VERSION}"
 
 
 def _remembered(home: Path) -> list[Path] | None:
