@@ -87,6 +87,9 @@ class Charging:
         member = organization.members.get(usage.user_id)
         if member is None:
             raise Rejected(Reason.UNKNOWN_MEMBER, f"{usage.user_id} is no member of {usage.org_id}")
+        if usage.corrects is not None:
+            # Charged as it stands it would be charged on top of what it corrects.
+            raise Rejected(Reason.UNKNOWN_ORIGINAL, "corrections are not taken yet; send it again once they are")
         occurred_at_micros = usage.occurred_at_micros
         if not -AHEAD_MICROS <= arrived_at_micros - occurred_at_micros <= self._horizon_micros:
             raise self._untimely(occurred_at_micros, arrived_at_micros)
