@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from pydantic import Field
+
 from schemas.base import Count, Model
 from schemas.instants import Instant
 
@@ -49,7 +51,7 @@ class DeadLetter(Model):
     reason: Reason
     detail: str
     origin: Origin
-    arrived_at_micros: Instant
+    arrived_at_micros: Instant = Field(alias="arrived_at")
     org_id: str | None
     user_id: str | None
     event_id: str | None
