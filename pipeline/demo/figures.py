@@ -183,8 +183,8 @@ def _data(records: Iterable[Any], kind: str) -> list[dict[str, Any]]:
 
 def _dead_letters(records: Iterable[Any]) -> list[dict[str, Any]]:
     letters = [json.loads(record.value) for record in records]
-    shown = ("reason", "detail", "org_id", "user_id", "event_id", "arrived_at_micros", "length_bytes")
-    return [{name: letter[name] for name in shown} for letter in sorted(letters, key=lambda x: x["arrived_at_micros"])]
+    shown = ("reason", "detail", "org_id", "user_id", "event_id", "arrived_at", "length_bytes")
+    return [{name: letter[name] for name in shown} for letter in sorted(letters, key=lambda x: x["arrived_at"])]
 
 
 def _proof_of_events(events: Mapping[str, int], events_sent: int, letters: int, rows: int, query: Query) -> list[Claim]:
