@@ -58,7 +58,9 @@ def machine_factory(settings: Settings) -> MachineFactory:
 
 def ledger_app(settings: Settings) -> Any:
     """The Faust app of one ledger worker."""
-    app, chunks = faust_app(engine_settings(settings), machine_factory(settings), data_dir=settings.data_dir / "faust")
+    data_dir = settings.data_dir / "faust"
+    data_dir.mkdir(parents=True, exist_ok=True)  # Faust makes the last folder only
+    app, chunks = faust_app(engine_settings(settings), machine_factory(settings), data_dir=data_dir)
     app.agent(chunks)(ledger)
     return app
 

@@ -1,0 +1,107 @@
+"""The job: a seed comes in; usage events of about 300 bytes, the accounts they belong to, and the right answer go out.
+
+The oracle adds up cost from a price table of its own, so that every contender's result can be checked.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from schemas.instants import format_instant
+
+# List prices in picodollars per token: input, output, cache read, 5 m and 1 h cache write.
+PRICES = {
+    "claude-opus-4-6": (5_000_000, 25_000_000, 500_000, 6_250_000, 10_000_000),
+    "claude-haiku-4-5": (1_000_000, 5_000_000, 100_000, 1_250_000, 2_000_000),
+    "claude-sonnet-4-6": (3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000),
+}
+PRODUCTS = ("chat", "claude_code", "cowork")
+DUPLICATE_SHARE = 0.01
+
+
+@dataclass(slots=True)
+class Job:
+    """So many events of so many members; iterate `records()` once, then ask for the answer.
+
+    Attributes:
+        spend_picousd: the right month to date by organisation, once the records were taken.
+        accepted: events that are no duplicates.
+    """
+
+    events: int
+    organizations: int = 40
+    members: int = 1_000
+    seed: int = 1
+    now_micros: int = 0
+    accepted: int = 0
+    spend_picousd: dict[str, int] = field(default_factory=dict)
+
+    def commands(self) -> Iterator[tuple[str, bytes]]:
+        """(org_id, command) of every organisation and member; every second one will reach its limit."""
+        billing = {"kind": "service", "id": "billing", "scopes": ["billing:write"]}
+        for number in range(self.organizations):
+            org_id = f"org-{number:05d}"
+            owner = {"kind": "user", "id": f"owner-{number:05d}", "scopes": []}
+            commands = [
+                {
+                    "command": "register_organization",
+                    "plan": "enterprise",
+                    "primary_owner": owner["id"],
+                    "actor": billing,
+                },
+                {"command": "set_credits", "enabled": True, "actor": owner},
+                {"command": "set_organization_limit", "limit_usd": "50.00" if number % 2 else None, "actor": owner},
+                *(
+                    {
+                        "command": "add_member",
+                        "user_id": f"user-{member:07d}",
+                        "seat_tier": ("standard", "premium")[member % 2],
+                        "actor": owner,
+                    }
+                    for member in range(number, self.members, self.organizations)
+                ),
+            ]
+            for index, command in enumerate(commands):
+                yield org_id, json.dumps({"command_id": f"c-{index}", "org_id": org_id, **command}).encode()
+
+    def records(self) -> Iterator[tuple[str, bytes]]:
+        """(org_id, event), one event a record."""
+        chance = random.Random(self.seed)
+        recent: list[tuple[str, bytes]] = []
+        models = list(PRICES)
+        for number in range(self.events):
+            if recent and chance.random() < DUPLICATE_SHARE:
+                yield chance.choice(recent)
+                continue
+            member = chance.randrange(self.members)
+            org_id = f"org-{member % self.organizations:05d}"
+            model = chance.choice(models)
+            tokens = (
+                chance.randrange(1, 4_000),
+                chance.randrange(1, 2_000),
+                chance.randrange(0, 90_000),
+                chance.randrange(0, 9_000),
+                0,
+            )
+            event = {
+                "org_id": org_id,
+                "user_id": f"user-{member:07d}",
+                "event_id": f"req_{self.seed:03d}{number:020d}",
+                "source": "claude-code",
+                "product": chance.choice(PRODUCTS),
+                "model": model,
+                "occurred_at": format_instant(self.now_micros - chance.randrange(60_000) * 1_000),
+                "funding": "credits",
+                "input_tokens": tokens[0],
+                "output_tokens": tokens[1],
+                "cache_read_tokens": tokens[2],
+                "cache_write_5m_tokens": tokens[3],
+            }
+            cost = sum(count * rate for count, rate in zip(tokens, PRICES[model], strict=True))
+            self.spend_picousd[org_id] = self.spend_picousd.get(org_id, 0) + cost
+            self.accepted += 1
+            record = (org_id, json.dumps(event).encode())
+            if len(recent) < 1_000:
+                recent.append(record)
+            yield record

@@ -1,0 +1,212 @@
+"""The stand: a broker comes in; topics filled with a job go out, and what a contender made of them is read back."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from benchmarks.job import Job
+from pipeline.engine.partitioning import partition_of
+from pipeline.settings import Settings
+from pipeline.topics import ACCOUNT_COMMANDS, LEDGER_JOURNAL, LEDGER_STATE, USAGE_EVENTS
+from pipeline.topics_admin import create_topics
+
+_BATCH_BYTES = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run: events of the measured span, and how long that took."""
+
+    events: int
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        return self.events / self.seconds
+
+
+async def fill(settings: Settings, job: Job) -> None:
+    """Create the topics and preload the job."""
+    await create_topics(settings)
+    await _produce(settings, ACCOUNT_COMMANDS.name, job.commands())
+    await _produce(settings, USAGE_EVENTS.name, job.records())
+
+
+async def _produce(settings: Settings, topic: str, records: Iterable[tuple[str, bytes]]) -> None:
+    producer = AIOKafkaProducer(**settings.kafka(), acks="all", max_batch_size=2 * _BATCH_BYTES)
+    await producer.start()
+    batches = {number: producer.create_batch() for number in range(settings.partitions)}
+    sizes = dict.fromkeys(batches, 0)
+    homes: dict[str, int] = {}
+
+    async def send(number: int) -> None:
+        if batches[number].record_count():
+            await (await producer.send_batch(batches[number], settings.topic_prefix + topic, partition=number))
+        batches[number], sizes[number] = producer.create_batch(), 0
+
+    try:
+        for org_id, value in records:
+            number = homes.get(org_id)
+            if number is None:
+                number = homes[org_id] = partition_of(org_id.encode(), settings.partitions)
+            batches[number].append(key=org_id.encode(), value=value, timestamp=None)
+            sizes[number] += len(value)
+            if sizes[number] > _BATCH_BYTES:
+                await send(number)
+        for number in batches:
+            await send(number)
+    finally:
+        await producer.stop()
+
+
+class Worker:
+    """A ledger worker as a process of its own."""
+
+    def __init__(self, settings: Settings) -> None:
+        environment = os.environ | {
+            "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+            "TOPIC_PREFIX": settings.topic_prefix,
+            "PARTITIONS": str(settings.partitions),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli", "ledger"],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def stop(self) -> None:
+        """Ask it to stop, and wait."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=30)
+
+
+async def watch_ledger(settings: Settings, events: int, worker: Worker) -> Measured:
+    """Wait until the journal says that so many usage records are read.
+
+    The span runs from the first transaction with usage (its events do not count) to the last, by the broker's clock.
+    """
+    consumer = AIOKafkaConsumer(**settings.kafka(), isolation_level="read_committed", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        topic = settings.topic_prefix + LEDGER_JOURNAL.name
+        places = [TopicPartition(topic, number) for number in range(settings.partitions)]
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        read = first_events = 0
+        first_ms = last_ms = 0
+        while read < events:
+            if worker.process.poll() is not None:
+                raise RuntimeError(f"the worker ended with {worker.process.returncode} after {read} of {events} events")
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                for record in records:
+                    begin, end = json.loads(record.value)["usage"]
+                    if end == begin:
+                        continue
+                    read += end - begin
+                    if not first_ms or record.timestamp < first_ms:
+                        first_ms, first_events = record.timestamp, end - begin
+                    last_ms = max(last_ms, record.timestamp)
+        return Measured(events - first_events, (last_ms - first_ms) / 1_000)
+    finally:
+        await consumer.stop()
+
+
+async def check_ledger(settings: Settings, job: Job) -> None:
+    """Hold the ledger's cells against the oracle.
+
+    Raises:
+        AssertionError: naming the first difference.
+    """
+    consumer = AIOKafkaConsumer(**settings.kafka(), isolation_level="read_committed", enable_auto_commit=False)
+    await consumer.start()
+    spend: dict[str, int] = {}
+    accepted: dict[int, int] = {}
+    try:
+        places = [
+            TopicPartition(settings.topic_prefix + LEDGER_STATE.name, number) for number in range(settings.partitions)
+        ]
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        ends = await consumer.end_offsets(places)
+        while any([await consumer.position(place) < ends[place] for place in places]):
+            for place, records in (await consumer.getmany(timeout_ms=200)).items():
+                for record in records:
+                    if record.key.startswith(b"\x00"):
+                        continue
+                    cell = json.loads(record.value)
+                    if cell["cell"] == "organization_month":
+                        spend[cell["org_id"]] = int(cell.get("spend_picousd", "0"))
+                    elif cell["cell"] == "counters":
+                        accepted[place.partition] = cell["accepted"]
+    finally:
+        await consumer.stop()
+    assert sum(accepted.values()) == job.accepted, f"{sum(accepted.values())} accepted, {job.accepted} are right"
+    for org_id, right in job.spend_picousd.items():
+        assert spend.get(org_id) == right, f"{org_id}: {spend.get(org_id)} picodollars, {right} are right"
+
+
+async def bare(settings: Settings, events: int) -> Measured:
+    """The least any consumer does: fetch with aiokafka's getmany, decode to a typed struct; nothing is kept."""
+    from pipeline.agents.decoding import decode_typed
+
+    consumer = AIOKafkaConsumer(
+        **settings.kafka(),
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=512 << 10,
+        fetch_max_wait_ms=100,
+    )
+    await consumer.start()
+    try:
+        topic = settings.topic_prefix + USAGE_EVENTS.name
+        places = [TopicPartition(topic, number) for number in range(settings.partitions)]
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        read, started = 0, 0.0
+        while read < events:
+            for records in (await consumer.getmany(timeout_ms=200, max_records=5_000)).values():
+                started = started or time.perf_counter()
+                for record in records:
+                    decode_typed(record.value)
+                read += len(records)
+        return Measured(read, time.perf_counter() - started)
+    finally:
+        await consumer.stop()
+
+
+def in_process(coroutine: str, settings: Settings, events: int) -> Measured:
+    """Run a contender of this module in a process of its own, as a worker is."""
+    script = (
+        f"import asyncio; from benchmarks import stand; from pipeline.settings import Settings; "
+        f"m = asyncio.run(stand.{coroutine}(Settings(), {events})); print(m.events, m.seconds)"
+    )
+    environment = os.environ | {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
+        "TOPIC_PREFIX": settings.topic_prefix,
+        "PARTITIONS": str(settings.partitions),
+    }
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    measured, seconds = done.stdout.split()
+    return Measured(int(measured), float(seconds))
+
+
+def run_once(settings: Settings, job: Job) -> tuple[Measured, Measured]:
+    """One interleaved run on fresh topics: bare fetch and decode, then the ledger, its result checked."""
+    asyncio.run(fill(settings, job))
+    floor = in_process("bare", settings, job.events)
+    worker = Worker(settings)
+    try:
+        ledger = asyncio.run(watch_ledger(settings, job.events, worker))
+    finally:
+        worker.stop()
+    asyncio.run(check_ledger(settings, job))
+    return floor, ledger
