@@ -1,7 +1,7 @@
 """`python -m sinks`: a sink configured by environment variables, until SIGTERM or SIGINT.
 
-KAFKA_BOOTSTRAP_SERVERS, CLICKHOUSE_URL, CLICKHOUSE_DATABASE, TOPIC_PREFIX, LOG_ID, SESSION_TIMEOUT_MS; anything more
-(TLS, SASL) comes through `usage-credits sink`.
+KAFKA_BOOTSTRAP_SERVERS, CLICKHOUSE_URL, CLICKHOUSE_DATABASE, TOPIC_PREFIX, GROUP_ID, LOG_ID, SESSION_TIMEOUT_MS;
+anything more (TLS, SASL) comes through `usage-credits sink`.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ def config_from_environment() -> SinkConfig:
         kafka={"bootstrap_servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")},
         priced_usage_topic=f"{prefix}priced-usage",
         limit_breaches_topic=f"{prefix}limit-breaches",
-        group_id=f"{prefix}sink",
+        group_id=os.environ.get("GROUP_ID", f"{prefix}sink"),
         clickhouse_url=os.environ.get("CLICKHOUSE_URL", "http://default@127.0.0.1:8123"),
         database=os.environ.get("CLICKHOUSE_DATABASE", "usage_credits"),
         log_id=os.environ["LOG_ID"],
