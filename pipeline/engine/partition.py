@@ -131,6 +131,8 @@ class Partition:
             await inputs.open(cell)
             self._around.observer.claimed(self.number, len(cells), time.monotonic() - started)
             del cells
+            cell = cell or self._first_cell(inputs)
+            self._quarantined = frozenset(p for p in self._quarantined if p.offset >= getattr(cell, p.input))
             self._ownership = ownership = Ownership(
                 self.number,
                 self._settings,
@@ -138,7 +140,7 @@ class Partition:
                 inputs,
                 identities,
                 machine,
-                cell or self._first_cell(inputs),
+                cell,
                 self._quarantined,
                 self._around.submit,
                 self._around.observer,
@@ -223,8 +225,6 @@ class Partition:
 
     async def _after_failure(self, error: BaseException) -> None:
         """Wait until a zombie would have been told by its heartbeat, lest it fence the rightful owner; then go on."""
-        if self._stopping:
-            return
         if isinstance(error, KafkaConnectionError):
             log.warning(
                 "partition %d: no Kafka at %s (KAFKA_BOOTSTRAP_SERVERS); waiting for it",
@@ -240,7 +240,8 @@ class Partition:
                     f"{describe(error)}; the worker stops"
                 ) from error
         self.active_at = time.monotonic()
-        await asyncio.sleep(self._settings.session_timeout_seconds)
+        if not self._stopping:
+            await asyncio.sleep(self._settings.session_timeout_seconds)
 
 
 class WorkerFailed(Refused):

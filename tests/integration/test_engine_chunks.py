@@ -1,55 +1,14 @@
 """The engine on a real Kafka, in this process: what comes out is what a plain recomputation gives."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any
-
 import pytest
 
 from pipeline.embedded.kafka import EmbeddedKafka
-from pipeline.engine.engine import Engine
-from pipeline.engine.observer import Committed, Observer
 from pipeline.engine.partitioning import partition_of
 from pipeline.engine.settings import EngineSettings
-from pipeline.engine.work import answer
 from tests.support.engine_cluster import PARTITIONS, cluster, engine_settings
-from tests.support.toy_ledger import Toy
+from tests.support.toy_engine import Noted, running, until
 
 pytestmark = pytest.mark.kafka
-
-
-class Noted(Observer):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.commits: list[Committed] = []
-        self.halts: dict[int, BaseException] = {}
-        self.failures: list[BaseException] = []
-
-    def committed(self, committed: Committed) -> None:
-        self.commits.append(committed)
-
-    def halted(self, partition: int, reason: BaseException) -> None:
-        self.halts[partition] = reason
-
-    def failed(self, partition: int, error: BaseException, in_a_row: int) -> None:
-        self.failures.append(error)
-
-
-@asynccontextmanager
-async def running(settings: EngineSettings, observer: Observer | None = None, **toy: Any) -> AsyncIterator[Engine]:
-    engine = Engine(
-        settings, lambda number, ids: Toy(number, ids, PARTITIONS, **toy), answer, observer=observer or Noted()
-    )
-    task = asyncio.create_task(engine.run())
-    try:
-        yield engine
-    finally:
-        await engine.stop()
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 @pytest.fixture
@@ -145,12 +104,6 @@ async def test_a_bug_is_set_aside_and_everything_around_it_goes_on(settings: Eng
             "internal_error org-1 e4 boom",
         ]
         topics.check()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110  # nobody signals what observers are told
-            await asyncio.sleep(0.02)
 
 
 async def test_too_many_bugs_halt_their_partition_and_no_other(settings: EngineSettings) -> None:

@@ -145,6 +145,16 @@ class Cluster:
                 naive.usage(record)
             assert self.partition_lines(number) == naive.lines
 
+    def merged_lines(self, number: int, period_micros: int, end_micros: int) -> list[str]:
+        """What replay must give, from the two inputs alone: merged by arrival, a command before usage (R44)."""
+        naive = Naive(number, period_micros)
+        records = [*self.of("account-commands", number), *self.of("usage-events", number)]
+        for record in sorted((record for record in records if record.value), key=arrival_micros):
+            naive.advance(arrival_micros(record))
+            (naive.usage if record.topic.endswith("usage-events") else naive.command)(record)
+        naive.advance(end_micros)
+        return naive.lines
+
     def _check_journal(self, number: int) -> None:
         """Without a gap, without an overlap, never back in time."""
         before: dict[str, Any] = {"seq": 0, "usage": [0, 0], "commands": [0, 0], "now_micros": 0}

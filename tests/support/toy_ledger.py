@@ -9,12 +9,17 @@ output that no topic takes.
 """
 
 import hashlib
+import itertools
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from aiokafka import AIOKafkaProducer
 
 from pipeline.engine.contract import (
     Effects,
@@ -135,6 +140,19 @@ class Toy:
         self.effects.cells[b"period/count"] = str(self.period["count"]).encode()
 
 
+def signal_itself_in_transaction(transaction: int = 0, name: str = "SIGKILL") -> None:
+    """Send this process a signal when all of its n-th transaction is written, and nothing of it committed."""
+    commit = AIOKafkaProducer.commit_transaction
+    counted = itertools.count(1)
+
+    async def commit_or_fall(producer: AIOKafkaProducer) -> None:
+        if next(counted) == transaction:
+            os.kill(os.getpid(), signal.Signals[name])
+        await commit(producer)
+
+    AIOKafkaProducer.commit_transaction = commit_or_fall
+
+
 def main(options_json: str) -> None:
     import faust
 
@@ -145,6 +163,7 @@ def main(options_json: str) -> None:
     options = json.loads(options_json)
     partitions, data_dir = options.pop("partitions"), Path(options.pop("data_dir"))
     toy = options.pop("toy", {})
+    signal_itself_in_transaction(**options.pop("fault", {}))
     settings = EngineSettings(outputs=(OUT,), **options)
     app, chunks = faust_app(settings, lambda number, ids: Toy(number, ids, partitions, **toy), data_dir=data_dir)
 

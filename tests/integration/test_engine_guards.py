@@ -1,0 +1,203 @@
+"""What the engine refuses, waits for, or stops at: fences, open transactions, wrong topics, an absent broker."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from pipeline.embedded.kafka import EmbeddedKafka
+from pipeline.embedded.ports import free_port
+from pipeline.engine.contract import Chunk, InvariantBroken
+from pipeline.engine.engine import Engine
+from pipeline.engine.inputs import Inputs
+from pipeline.engine.journal import EngineCell, encode_cell
+from pipeline.engine.partition import WorkerFailed
+from pipeline.engine.preflight import Refused, partitions_when_ready
+from pipeline.engine.settings import EngineSettings
+from pipeline.engine.transaction import ClockRefused, Transactions, Write
+from tests.support.engine_cluster import PARTITIONS, cluster, engine_settings, make_topics
+from tests.support.toy_engine import Noted, running, until
+from tests.support.toy_ledger import Toy
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+def settings(kafka: EmbeddedKafka, topic_prefix: str) -> EngineSettings:
+    return engine_settings(kafka.bootstrap_servers, topic_prefix)
+
+
+def changed(settings: EngineSettings, **changes: Any) -> EngineSettings:
+    return engine_settings(settings.brokers, settings.prefix, **changes)
+
+
+async def test_a_claim_fences_whoever_held_the_partition(settings: EngineSettings) -> None:
+    async with cluster(settings) as topics:
+        journal = TopicPartition(settings.topic("ledger-journal"), 0)
+        old, new = Transactions(settings, 0), Transactions(settings, 0)
+        try:
+            await old.claim()
+            await old.commit({journal: [Write(None, b'"old"')]}, None)
+            await new.claim()
+            with pytest.raises(KafkaError):
+                await old.commit({journal: [Write(None, b'"late"')]}, None)
+            await new.commit({journal: [Write(None, b'"new"')]}, None)
+        finally:
+            await old.close()
+            await new.close()
+        await topics.catch_up()
+        assert topics.journal(0) == ["old", "new"]
+
+
+async def test_a_claim_does_away_with_what_its_predecessor_left_open(settings: EngineSettings) -> None:
+    """Else that transaction would hide later records of the partition until it timed out."""
+    async with cluster(settings) as topics:
+        journal = TopicPartition(settings.topic("ledger-journal"), 0)
+        old, new = Transactions(settings, 0), Transactions(settings, 0)
+        try:
+            await old.claim()
+            producer = old._producer
+            await producer.begin_transaction()
+            await producer.send_and_wait(journal.topic, b'"half done"', partition=0)
+            await new.claim()
+            await new.commit({journal: [Write(None, b'"new"')]}, None)
+        finally:
+            await old.close()
+            await new.close()
+        await topics.until(lambda: bool(topics.journal(0)))
+        assert topics.journal(0) == ["new"]
+
+
+async def test_a_transaction_against_a_clock_that_is_off_is_not_committed(settings: EngineSettings) -> None:
+    async with cluster(settings) as topics:
+        # A tolerance below zero is one that no clock meets.
+        strict = changed(settings, clock_tolerance_seconds=-1.0)
+        transactions = Transactions(strict, 0)
+        journal = TopicPartition(settings.topic("ledger-journal"), 0)
+        try:
+            await transactions.claim()
+            with pytest.raises(ClockRefused):
+                await transactions.commit({journal: [Write(None, b'"never"')]}, journal)
+        finally:
+            await transactions.close()
+        await topics.catch_up()
+        assert topics.journal(0) == []
+
+
+async def test_a_record_hidden_by_an_open_transaction_is_not_taken_for_the_end(settings: EngineSettings) -> None:
+    async with cluster(settings):
+        reader = AIOKafkaConsumer(**settings.kafka, isolation_level="read_committed", auto_offset_reset="none")
+        asker = AIOKafkaConsumer(**settings.kafka, isolation_level="read_uncommitted")
+        gate = AIOKafkaProducer(**settings.kafka, transactional_id=f"{settings.prefix}gate")
+        for client in (reader, asker, gate):
+            await client.start()
+        try:
+            inputs = Inputs(changed(settings, drained_check_seconds=0.0), 0, reader, asker.end_offsets)
+            await inputs.open(None)
+            await inputs.check_drained()
+            assert inputs.usage.floor_micros > 0  # empty to its end, and known to be
+            before = inputs.commands.floor_micros
+            await gate.begin_transaction()
+            await gate.send_and_wait(settings.topic("account-commands"), b"hidden", partition=0)
+            await inputs.fetch(0.2)
+            await inputs.check_drained()
+            assert inputs.usage.floor_micros > before
+            assert inputs.commands.floor_micros == before
+            await gate.commit_transaction()
+            while not inputs.commands.records:
+                await inputs.fetch(0.2)
+            assert inputs.commands.records[0].value == b"hidden"
+        finally:
+            for client in (reader, asker, gate):
+                await client.stop()
+
+
+async def test_a_partition_that_comes_to_nothing_stops_the_worker(settings: EngineSettings) -> None:
+    async def to_nobody(chunk: Chunk) -> None:
+        """An agent that died."""
+
+    async with cluster(settings) as topics:
+        await topics.send(["org-1 e1 1"])
+        engine = Engine(
+            changed(settings, stuck_seconds=1.0), lambda number, ids: Toy(number, ids, PARTITIONS), to_nobody
+        )
+        try:
+            with pytest.raises(WorkerFailed, match="has come to nothing for"):
+                await engine.run()
+        finally:
+            await engine.stop()
+
+
+async def test_failures_in_a_row_stop_the_worker(settings: EngineSettings) -> None:
+    async with cluster(settings) as topics:
+        await topics.send(["org-1 e1 1"])
+        engine = Engine(
+            changed(settings, max_failures=2, session_timeout_seconds=2.0, transaction_timeout_seconds=0.001),
+            lambda number, ids: Toy(number, ids, PARTITIONS),
+            lambda _chunk: asyncio.sleep(0),
+            observer=Noted(),
+        )
+        try:
+            with pytest.raises(WorkerFailed, match="2 transactions failed in a row, the last with TimeoutError"):
+                await engine.run()
+        finally:
+            await engine.stop()
+
+
+@pytest.mark.parametrize(
+    ("cell", "sentence"),
+    [
+        ({"mode": "replay", "partitions": PARTITIONS}, "begun in replay mode, this worker runs in live mode"),
+        ({"mode": "live", "partitions": 8}, f"begun as one of 8, there are {PARTITIONS} now"),
+        ({"mode": "live", "partitions": PARTITIONS, "format": 2}, "format 2, this program knows 1"),
+    ],
+)
+async def test_a_partition_begun_otherwise_halts(settings: EngineSettings, cell: dict[str, Any], sentence: str) -> None:
+    noted = Noted()
+    async with cluster(settings):
+        async with AIOKafkaProducer(**settings.kafka) as producer:
+            value = encode_cell(EngineCell(usage=0, commands=0, **cell))
+            await producer.send_and_wait(settings.topic("ledger-state"), value, b"\x00engine", partition=2)
+        async with running(settings, noted):
+            await until(lambda: bool(noted.halts))
+        assert list(noted.halts) == [2]
+        assert sentence in str(noted.halts[2])
+
+
+async def test_input_that_is_gone_before_it_was_read_halts_its_partition(settings: EngineSettings) -> None:
+    """A reader that went on at the earliest record left would lose usage without a word."""
+    noted = Noted()
+    async with cluster(settings) as topics:
+        async with AIOKafkaProducer(**settings.kafka) as producer:
+            value = encode_cell(EngineCell(mode="live", partitions=PARTITIONS, usage=1_000, commands=0))
+            await producer.send_and_wait(settings.topic("ledger-state"), value, b"\x00engine", partition=2)
+        async with running(settings, noted):
+            await until(lambda: bool(noted.halts))
+        await topics.catch_up()
+        assert list(noted.halts) == [2]
+        assert not isinstance(noted.halts[2], InvariantBroken)
+
+
+async def test_missing_topics_are_refused_by_name(settings: EngineSettings) -> None:
+    with pytest.raises(Refused, match=r"topics are missing: .*usage-events"):
+        await partitions_when_ready(settings)
+
+
+async def test_topics_of_the_other_mode_are_refused(settings: EngineSettings) -> None:
+    await make_topics(changed(settings, mode="replay"), PARTITIONS, {})
+    with pytest.raises(Refused, match="live mode needs"):
+        await partitions_when_ready(settings)
+
+
+async def test_an_absent_broker_is_waited_for_and_the_setting_named(caplog: pytest.LogCaptureFixture) -> None:
+    settings = engine_settings(f"127.0.0.1:{free_port()}", "")
+    with caplog.at_level(logging.WARNING, "pipeline.engine"):
+        task = asyncio.create_task(partitions_when_ready(settings))
+        await until(lambda: any("trying again" in record.message for record in caplog.records))
+        task.cancel()
+    (first, *_) = [record for record in caplog.records if record.name == "pipeline.engine.preflight"]
+    assert f"no Kafka at {settings.brokers} (KAFKA_BOOTSTRAP_SERVERS)" in first.message
+    assert first.exc_info is None
