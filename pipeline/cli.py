@@ -123,6 +123,17 @@ def price(file: BinaryIO, rejects: BinaryIO | None, book: Path | None) -> None:
     _say(f"{summary.priced:,} priced, {summary.rejected:,} rejected, {usd_from_picousd(summary.cost_picousd)} USD")
 
 
+@main.command()
+@click.argument("sql")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Of a demo that has ended; else CLICKHOUSE_URL.")
+@AS_JSON
+def query(sql: str, data_dir: Path | None, as_json: bool) -> None:
+    """One SELECT on ClickHouse, as a table."""
+    from pipeline.query import run_query
+
+    run_query(sql, data_dir, as_json=as_json)
+
+
 @main.group("import")
 def imports() -> None:
     """Usage that other tools have recorded → usage-events."""

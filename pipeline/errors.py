@@ -34,10 +34,7 @@ def sentence_for(error: BaseException) -> str | None:
         case aiokafka.errors.KafkaError():
             return f"Kafka at {_kafka()} (KAFKA_BOOTSTRAP_SERVERS): {error or type(error).__name__}"
         case clickhouse.OperationalError():
-            return (
-                f"no ClickHouse at {_clickhouse()} (CLICKHOUSE_URL): {_first_line(error)}; start one with "
-                "`usage-credits up`, or name another"
-            )
+            return f"no ClickHouse at {_clickhouse()} (CLICKHOUSE_URL); start one: `usage-credits up`, or name another"
         case clickhouse.ClickHouseError():
             return f"ClickHouse at {_clickhouse()} (CLICKHOUSE_URL): {_first_line(error)}"
         case OSError(filename=str() as name, strerror=str() as reason):

@@ -48,6 +48,11 @@ class MonthToDate:
     included_events: int
     limit_picousd: int | None = None
 
+    def json(self, keys: Sequence[str]) -> dict[str, Any]:
+        """With `who` spelled out under its names, and money as exact dollars."""
+        fields = asdict(self)
+        return dict(zip(keys, fields.pop("who"), strict=True)) | _dollars(fields)
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -87,7 +92,7 @@ class Figures:
 
     def json(self) -> dict[str, Any]:
         """For a program: money as exact decimal dollars, `*_usd`."""
-        tables = {name: [_dollars(asdict(row)) for row in getattr(self, name)] for name in _BY}
+        tables = {name: [row.json(keys) for row in getattr(self, name)] for name, (_, keys) in _BY.items()}
         events = {name: _dollars(getattr(self, name)) for name in ("breaches", "resumes", "refusals", "dead_letters")}
         document = {"events": self.events, **tables, **events}
         return document | {"proof": [claim.json() for claim in self.proof], "agree": self.agree}

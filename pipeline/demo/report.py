@@ -120,7 +120,7 @@ def _refusal(data: Mapping[str, Any]) -> Text:
 
 def _after_pause(row: MonthToDate) -> Text:
     return Text(
-        f"After a pause: {spend_for_people(row.after_pause_picousd)} of {row.who[0]} came all the same (these logs were "
+        f"While paused: {spend_for_people(row.after_pause_picousd)} of {row.who[0]} came all the same (these logs were "
         "recorded elsewhere, nobody held them back): charged, and marked."
     )
 

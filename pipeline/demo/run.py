@@ -22,6 +22,8 @@ from pipeline.demo.figures import TOPICS_READ, Figures, Records, collect, rows_p
 from pipeline.demo.reading import ledger_has_read_everything, read_topics
 from pipeline.demo.report import console, report
 from pipeline.demo.system import System, interrupt_on_sigterm, local_system
+from pipeline.embedded.process import LOCK_NAME
+from pipeline.embedded.watchdog import is_held
 from pipeline.errors import Mendable
 from pipeline.importers.claude_code import find_files, read_log, usage_events
 from pipeline.importers.people import person_of
@@ -121,9 +123,24 @@ def _query(settings: Settings) -> Query:
 
 def _empty(data_dir: Path) -> None:
     """Remove what an earlier demo left, and nothing else."""
-    if data_dir.exists() and any(data_dir.iterdir()) and not (data_dir / "kafka").is_dir():
+    if not data_dir.exists() or not any(data_dir.iterdir()):
+        return
+    if not _is_a_demos(data_dir):
         raise Mendable(f"{data_dir} holds something that is no demo's; name another --data-dir")
-    shutil.rmtree(data_dir, ignore_errors=True)
+    for lock in data_dir.glob(f"*/{LOCK_NAME}"):
+        if is_held(str(lock)):
+            raise Mendable(
+                f"{lock.parent.name} of another demo still runs on {data_dir}; wait, or name another --data-dir"
+            )
+    shutil.rmtree(data_dir)
+
+
+def _is_a_demos(data_dir: Path) -> bool:
+    try:
+        identity = json.loads((data_dir / "cluster.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return bool(identity.get("mode") == "replay")
 
 
 @contextmanager

@@ -7,16 +7,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 from pydantic import SecretStr
 
-from pipeline.embedded.clickhouse import EmbeddedClickHouse
-from pipeline.embedded.kafka import EmbeddedKafka
+from pipeline.embedded.cluster import EmbeddedCluster
 from pipeline.embedded.process import OwnedProcess
 from pipeline.errors import Mendable
 from pipeline.settings import Settings
@@ -49,31 +47,34 @@ class Worker:
 class System:
     """What runs, and how to reach it."""
 
-    data_dir: Path
-    kafka: EmbeddedKafka
-    clickhouse: EmbeddedClickHouse
+    cluster: EmbeddedCluster
     settings: Settings
     workers: list[Worker] = field(default_factory=list)
 
     def start_worker(self, name: str) -> None:
         """Start `usage-credits NAME` as a process of its own."""
-        directory = self.data_dir / name
+        directory = self.cluster.data_dir / name
         worker = Worker(OwnedProcess(name, directory, stop_seconds=_STOP_SECONDS), directory / f"{name}.log")
         command = [sys.executable, "-m", "pipeline.cli", name]
         self.workers.append(worker)
         worker.process.start(lambda: command, worker.log_file, environment(self.settings))
 
     def check(self) -> None:
-        """Nothing, while all workers run; raises as Worker.check."""
+        """Nothing, while all of it runs.
+
+        Raises:
+            Mendable: a part has ended.
+        """
         for worker in self.workers:
             worker.check()
+        for name, part in (("Kafka", self.cluster.kafka), ("ClickHouse", self.cluster.clickhouse)):
+            if not part.is_running:
+                raise Mendable(f"{name} ended; see {part.data_dir}")
 
-    def stop(self) -> None:
-        """Stop everything, last started first."""
-        for worker in reversed(self.workers):
+    def stop_workers(self) -> None:
+        """Stop ledger and sink, each finishing what it has in hand."""
+        for worker in self.workers:
             worker.process.stop()
-        self.clickhouse.stop()
-        self.kafka.stop()
 
 
 @contextmanager
@@ -83,21 +84,15 @@ def local_system(
     """Kafka and ClickHouse on a data directory, stopped at the end with whatever else the system runs by then.
 
     Raises:
-        EmbeddedError: a part cannot be started.
+        EmbeddedError: the directory is in use or of another mode, or a part cannot be started.
     """
-    directory = data_dir.absolute()
-    kafka = EmbeddedKafka(directory / "kafka", port=kafka_port, on_progress=say)
-    clickhouse = EmbeddedClickHouse(directory / "clickhouse", port=clickhouse_port, on_progress=say)
-    with ExitStack() as stack, ThreadPoolExecutor(1) as beside:
-        stack.callback(clickhouse.stop)
-        stack.callback(kafka.stop)
-        started = beside.submit(clickhouse.start)
-        # In the main thread, so that Ctrl-C reaches what takes longest, a first download.
-        kafka.start()
-        started.result()
-        system = System(directory, kafka, clickhouse, _settings(directory, kafka, clickhouse, mode))
-        stack.callback(system.stop)
-        yield system
+    cluster = EmbeddedCluster(data_dir, mode, kafka_port=kafka_port, clickhouse_port=clickhouse_port, on_progress=say)
+    with cluster:
+        system = System(cluster, _settings(cluster))
+        try:
+            yield system
+        finally:
+            system.stop_workers()
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -120,13 +115,13 @@ def interrupt_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, interrupt)
 
 
-def _settings(directory: Path, kafka: EmbeddedKafka, clickhouse: EmbeddedClickHouse, mode: Mode) -> Settings:
+def _settings(cluster: EmbeddedCluster) -> Settings:
     return Settings(
-        kafka_bootstrap_servers=kafka.bootstrap_servers,
+        kafka_bootstrap_servers=cluster.kafka.bootstrap_servers,
         kafka_security_protocol="PLAINTEXT",
-        clickhouse_url=clickhouse.url,
+        clickhouse_url=cluster.clickhouse.url,
         replication_factor=1,
         topic_prefix="",
-        mode=mode,
-        data_dir=directory,
+        mode=cluster.mode,
+        data_dir=cluster.data_dir,
     )

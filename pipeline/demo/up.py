@@ -1,0 +1,73 @@
+"""`usage-credits up`: a data directory goes in; the whole system runs on this machine, live, until Ctrl-C.
+
+Data, ports and passwords stay in the directory: the next `up` goes on where this one ended.
+"""
+
+import asyncio
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from pipeline.demo.feed import command_record, registration
+from pipeline.demo.report import console
+from pipeline.demo.system import System, interrupt_on_sigterm, local_system
+from pipeline.publisher import publish
+from pipeline.topics_admin import create_topics
+from schemas.instants import MICROS_PER_SECOND
+
+_LOOK_SECONDS = 0.5
+
+
+def run_up(data_dir: Path, *, with_people: bool, kafka_port: int, clickhouse_port: int) -> int:
+    """Run until Ctrl-C or SIGTERM; returns the exit code.
+
+    Raises:
+        EmbeddedError, Mendable: a part did not start, or ended.
+    """
+    interrupt_on_sigterm()
+    screen = console()
+
+    def say(line: str) -> None:
+        screen.print(f"  {line}", style="dim")
+
+    try:
+        with local_system(data_dir, "live", say, kafka_port=kafka_port, clickhouse_port=clickhouse_port) as system:
+            asyncio.run(_prepare(system, with_people))
+            system.start_worker("ledger")
+            system.start_worker("sink")
+            _tell(screen, system, with_people)
+            while True:
+                system.check()
+                time.sleep(_LOOK_SECONDS)
+    except KeyboardInterrupt:
+        screen.print("stopped; the data stays in", data_dir)
+        return 0
+
+
+async def _prepare(system: System, with_people: bool) -> None:
+    await create_topics(system.settings)
+    if with_people:
+        # Registering again is harmless: a command's id is remembered.
+        now_micros = int(time.time()) * MICROS_PER_SECOND
+        await publish(system.settings, [command_record(command, now_micros) for command in registration()])
+
+
+def _tell(screen: Console, system: System, with_people: bool) -> None:
+    people = (
+        "northwind, meridian and cinder are registered; try the next line"
+        if with_people
+        else "no organisation is registered yet; `usage-credits up --demo` registers three"
+    )
+    screen.print(
+        "\n[bold]Everything runs.[/] Ctrl-C stops it.\n\n"
+        "In another terminal:\n\n"
+        f"  export KAFKA_BOOTSTRAP_SERVERS={system.settings.kafka_bootstrap_servers}\n"
+        f"  export CLICKHOUSE_URL={system.settings.clickhouse_url}\n\n"
+        "  python examples/publish.py     [dim]# one event, as a product would publish it[/]\n"
+        "  usage-credits query 'SELECT * FROM month_to_date_by_member'\n\n"
+        f"Analysts, who only read: {system.cluster.clickhouse.reader_url}\n"
+        f"Accounts: {people}.\n"
+        f"Logs: {', '.join(str(worker.log_file) for worker in system.workers)}\n",
+        soft_wrap=True,
+    )
