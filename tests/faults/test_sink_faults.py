@@ -1,6 +1,5 @@
 """Sinks killed, stopped, woken, cut off from ClickHouse: afterwards each row is there once, to the picodollar."""
 
-import asyncio
 import random
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -35,13 +34,15 @@ async def database(clickhouse: EmbeddedClickHouse, fresh_name: Callable[[str], s
 @pytest.fixture
 def make_sink(
     kafka: EmbeddedKafka, clickhouse: EmbeddedClickHouse, database: ClickHouse, topic_prefix: str, tmp_path: Path
-) -> Iterator[Callable[[], SinkProcess]]:
+) -> Iterator[Callable[..., SinkProcess]]:
     """Starts sinks on the test's topics and database; none outlives the test."""
     made: list[SinkProcess] = []
 
-    def start() -> SinkProcess:
+    def start(group: str = "sink") -> SinkProcess:
         log_file = tmp_path / f"sink-{len(made)}.log"
-        sink = SinkProcess(kafka.bootstrap_servers, clickhouse.url, database.database, topic_prefix, log_file)
+        group_id = topic_prefix + group
+        servers = kafka.bootstrap_servers, clickhouse.url
+        sink = SinkProcess(*servers, database.database, topic_prefix, log_file, group_id=group_id)
         sink.start()
         made.append(sink)
         return sink
@@ -60,10 +61,10 @@ async def has_stored_more_than(database: ClickHouse, rows: int) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_a_sink_killed_again_and_again_loses_and_doubles_nothing(
-    make_sink: Callable[[], SinkProcess], database: ClickHouse, producer: Producer, seed: int
+    make_sink: Callable[..., SinkProcess], database: ClickHouse, producer: Producer, seed: int
 ) -> None:
     moments = random.Random(seed)
-    for _ in range(4):
+    for _ in range(3):
         sink = make_sink()
         # Wait until it works, then feed it for a random while: the kill falls anywhere between two inserts, inside
         # one, between the two months of a block, or while it claims.
@@ -78,7 +79,7 @@ async def test_a_sink_killed_again_and_again_loses_and_doubles_nothing(
 
 
 async def test_a_sink_stopped_and_woken_after_its_successor_took_over_inserts_nothing(
-    make_sink: Callable[[], SinkProcess], database: ClickHouse, producer: Producer
+    make_sink: Callable[..., SinkProcess], database: ClickHouse, producer: Producer
 ) -> None:
     first = make_sink()
     await producer.some_chunks(8, rows=100)
@@ -104,18 +105,13 @@ async def test_a_sink_stopped_and_woken_after_its_successor_took_over_inserts_no
 
 
 async def test_two_groups_that_both_think_they_hold_everything_double_nothing(
-    make_sink: Callable[[], SinkProcess], database: ClickHouse, producer: Producer, clickhouse: EmbeddedClickHouse
+    make_sink: Callable[..., SinkProcess], database: ClickHouse, producer: Producer
 ) -> None:
     """Kafka's group is of no help here: marks and fence alone keep it exact, in whatever turns they insert."""
-    one = make_sink()
-    other = make_sink()
-    other.kill()
-    other.group_id = "another-group"
-    other.start()
-    for _ in range(5):
-        await producer.some_chunks(4, rows=50)
-        await asyncio.sleep(0)
-    await stored_exactly(database, producer)
+    one, other = make_sink("one"), make_sink("other")
+    for _ in range(2):
+        await producer.some_chunks(10, rows=50)
+        await stored_exactly(database, producer)
     assert one.is_running
     assert other.is_running
 

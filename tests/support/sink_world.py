@@ -170,7 +170,7 @@ class SinkProcess:
     log_file: Path
     log_id: str = "log-1"
     session_timeout_ms: int = 2_000
-    group_id: str = ""
+    group_id: str = "sink"
 
     def start(self) -> None:
         environment = os.environ | {
@@ -180,7 +180,7 @@ class SinkProcess:
             "TOPIC_PREFIX": self.prefix,
             "LOG_ID": self.log_id,
             "SESSION_TIMEOUT_MS": str(self.session_timeout_ms),
-            "GROUP_ID": self.group_id or self.prefix + "sink",
+            "GROUP_ID": self.group_id,
         }
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
