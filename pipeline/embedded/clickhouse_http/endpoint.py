@@ -93,7 +93,11 @@ class Endpoint:
 
     def _refuse(self, request: Request, sql: bytes) -> None:
         refuse_unopenable_engines(sql)
-        if request.reads_only and not only_reads(sql):
+        if only_reads(sql):
+            return
+        if not request.user.may_write:
+            raise refusal(164, "READONLY", f"Cannot execute query in readonly mode: {request.user.name} only reads")
+        if request.reads_only:
             raise refusal(164, "READONLY", "Cannot execute query in readonly mode: GET only reads, send it by POST")
 
     def _failure(self, error: ClickHouseError, headers: Mapping[str, str]) -> web.Response:

@@ -38,7 +38,7 @@ async def insert_streamed(handle: Any, plan: Insert, first: bytes, body: Body, c
     rows = await calls(handle.send_insert, plan.statement.decode(), plan.format)
     limit = HELD_WHOLE_BYTES if plan.format.upper() in _HELD_WHOLE_FORMATS else None
     try:
-        await _pour(first, body, lambda data: calls(rows.append, data), limit)
+        await pour(first, body, lambda data: calls(rows.append, data), limit)
         done = await calls(rows.finish)
     except BaseException:
         await calls(rows.cancel)
@@ -55,7 +55,7 @@ async def insert_gathered(handle: Any, plan: Insert, first: bytes, body: Body, c
     """
     begun = Summary().begun
     with _spool() as spool:
-        await _pour(first, body, lambda data: calls(spool.write, data), HELD_WHOLE_BYTES)
+        await pour(first, body, lambda data: calls(spool.write, data), HELD_WHOLE_BYTES)
         spool.flush()
         spool.seek(0)
         await calls(handle.query, f"SET {_ONE_BLOCK}")
@@ -71,7 +71,12 @@ def _spool() -> IO[bytes]:
     return tempfile.TemporaryFile()
 
 
-async def _pour(first: bytes, body: Body, pour: Pour, limit_bytes: int | None) -> None:
+async def pour(first: bytes, body: Body, pour: Pour, limit_bytes: int | None) -> None:
+    """Hand `first` and the body on in pieces of about a megabyte.
+
+    Raises:
+        ClickHouseError: together they are larger than the limit, if there is one.
+    """
     pieces, gathered, total = [first], len(first), len(first)
     while data := await body.read():
         pieces.append(data)

@@ -77,7 +77,7 @@ async def _streamed(
                 await response.write(encoder.feed(_exception_block(error, tag, version)))
                 break
         await response.write(encoder.end())
-        await response.write_eof()
+        # aiohttp sends the end when the handler is done: by then the session is free for the client's next request.
         return response
     finally:
         await calls(stream.close)
