@@ -1,25 +1,25 @@
 """One ledger worker: the group gives it partitions, it runs a task for each, and stops when a task cannot go on."""
 
 import asyncio
-import logging
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
+from aiokafka.errors import KafkaError
+
+from pipeline.engine.closing import close
 from pipeline.engine.contract import MachineFactory
 from pipeline.engine.identity import IdentityStore, MemoryIdentities
 from pipeline.engine.membership import Membership
-from pipeline.engine.observer import Observer
+from pipeline.engine.observer import Observer, describe
 from pipeline.engine.ownership import Submit
 from pipeline.engine.partition import Partition, Surroundings, WorkerFailed
 from pipeline.engine.preflight import partitions_when_ready
 from pipeline.engine.settings import EngineSettings
 
-log = logging.getLogger(__name__)
-
 _PULSE_SECONDS = 1.0
 _RELEASE_SECONDS = 8.0
-_LEAVE_SECONDS = 5.0
+_CANCEL_SECONDS = 5.0
 
 
 class Engine:
@@ -66,7 +66,8 @@ class Engine:
             membership.ends,
             self._observer,
         )
-        await membership.start()
+        with _told_as_a_sentence(self._settings):
+            await membership.start()
         pulse = asyncio.create_task(self._pulse(membership))
         try:
             await asyncio.wait({pulse, self._failure}, return_when=asyncio.FIRST_COMPLETED)
@@ -82,13 +83,10 @@ class Engine:
         """Finish the transactions in hand, then leave the group."""
         self._stopping = True
         await self._revoked()
-        if self._membership is None:
-            return
-        try:
-            # A rebalance under way may hold it; the session's end then tells the others.
-            await asyncio.wait_for(self._membership.stop(), _LEAVE_SECONDS)
-        except TimeoutError:
-            log.warning("stopped without leaving the group; its partitions go to others when the session ends")
+        if self._membership is not None:
+            # A rebalance under way may hold it up; the others then wait until the session ends.
+            await close(self._membership.stop(), "membership of the group")
+        self._failure.cancel()
 
     def _assigned(self, numbers: set[int]) -> None:
         # A rebalance can still finish while we are stopping: then nothing is begun.
@@ -108,7 +106,7 @@ class Engine:
         for task in late:
             task.cancel()
         if late:
-            await asyncio.wait(late, timeout=_LEAVE_SECONDS)
+            await asyncio.wait(late, timeout=_CANCEL_SECONDS)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -123,7 +121,8 @@ class Engine:
         offsets_left = time.monotonic()
         while True:
             await asyncio.sleep(_PULSE_SECONDS)
-            await membership.pulse()
+            with _told_as_a_sentence(self._settings):
+                await membership.pulse()
             now = time.monotonic()
             for partition in self.partitions.values():
                 if not partition.halted and now - partition.active_at > self._settings.stuck_seconds:
@@ -135,3 +134,13 @@ class Engine:
                 offsets_left = now
                 positions = {number: p.positions for number, p in self.partitions.items()}
                 await membership.leave_offsets({number: at for number, at in positions.items() if at})
+
+
+@contextmanager
+def _told_as_a_sentence(settings: EngineSettings) -> Iterator[None]:
+    try:
+        yield
+    except KafkaError as error:
+        raise WorkerFailed(
+            f"no membership of the group {settings.group} at {settings.brokers}: {describe(error)}; the worker stops"
+        ) from error

@@ -10,6 +10,7 @@ An agent on the channel computes; nothing else is asked of it:
             await answer(chunk)
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from mode.supervisors import CrashingSupervisor
 from pipeline.engine.contract import Chunk, MachineFactory
 from pipeline.engine.engine import Engine
 from pipeline.engine.observer import Observer
+from pipeline.engine.preflight import Refused
 from pipeline.engine.settings import EngineSettings
+
+log = logging.getLogger(__name__)
 
 
 def faust_app(
@@ -65,7 +69,15 @@ def faust_app(
         @faust.Service.task  # type: ignore[untyped-decorator]
         async def _run(self) -> None:
             assert self.engine is not None
-            await self.engine.run()
+            refused: Refused | None = None
+            try:
+                await self.engine.run()
+            except Refused as error:
+                refused = error
+            if refused is not None:
+                log.critical("%s", refused)
+                # Out of the except block, so that Faust has no stack trace to show for what a person can mend.
+                await self.crash(refused)
 
         async def on_stop(self) -> None:
             if self.engine is not None:

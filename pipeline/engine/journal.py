@@ -40,6 +40,11 @@ class EngineCell(msgspec.Struct, kw_only=True):
     now_micros: int = 0
     seq: int = 0
 
+    @property
+    def identified_micros(self) -> int:
+        """From when on the transaction's identities are kept: its last arrival, since a chunk may span weeks (R14)."""
+        return max(self.now_micros, self.usage_arrival_micros, self.commands_arrival_micros)
+
 
 def encode_cell(cell: EngineCell) -> bytes:
     return msgspec.json.encode(cell)

@@ -119,7 +119,7 @@ class Ownership:
             self.in_transaction = False
         self.cell = after
         self.quarantined -= passed
-        self.identities.add(effects.identities, self.now_micros)
+        self.identities.add(effects.identities, after.identified_micros)
         self.observer.committed(
             Committed(
                 self.number,

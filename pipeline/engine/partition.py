@@ -24,6 +24,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from pipeline.engine.closing import close
 from pipeline.engine.contract import EventFailed, InvariantBroken, MachineFactory, Place
 from pipeline.engine.identity import IdentityStore
 from pipeline.engine.inputs import Ends, Inputs
@@ -152,7 +153,7 @@ class Partition:
         finally:
             self._ownership = None
             identities.close()
-            await reader.stop()
+            await close(reader.stop(), f"partition {self.number}: its reader")
             await transactions.close()
             self._around.observer.released(self.number)
 
@@ -169,7 +170,7 @@ class Partition:
                 self._check(cell)
             await refill_identities(consumer, seen, identities, self._is_alive)
         finally:
-            await consumer.stop()
+            await close(consumer.stop(), f"partition {self.number}: its restore")
         return cell, cells
 
     def _consumer(self, fetch_bytes: int) -> AIOKafkaConsumer:
@@ -239,9 +240,10 @@ class Partition:
                     f"partition {self.number}: {self._failures} transactions failed in a row, the last with "
                     f"{describe(error)}; the worker stops"
                 ) from error
-        self.active_at = time.monotonic()
         if not self._stopping:
-            await asyncio.sleep(self._settings.session_timeout_seconds)
+            wait_seconds = self._settings.session_timeout_seconds
+            self.active_at = time.monotonic() + wait_seconds
+            await asyncio.sleep(wait_seconds)
 
 
 class WorkerFailed(Refused):

@@ -5,7 +5,6 @@ owner left open, and refuses everything that owner may still send.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,16 +13,15 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import RecordMetadata
 
+from pipeline.engine.closing import close
 from pipeline.engine.contract import InvariantBroken
 from pipeline.engine.preflight import Refused
 from pipeline.engine.records import FORWARD_MAX_BYTES
 from pipeline.engine.settings import MAX_BATCH_BYTES, EngineSettings
 
-log = logging.getLogger(__name__)
-
 # Begun sooner after the last commit than this, a transaction meets the last one's markers and is put off by 20 ms.
 _REST_SECONDS = 0.004
-_CLOSE_SECONDS = 5
+_ABORT_SECONDS = 5
 _NO_HEADERS: list[tuple[str, bytes]] = []
 
 
@@ -94,11 +92,7 @@ class Transactions:
 
     async def close(self) -> None:
         """Stop the producer; what it leaves open is aborted by the next claim."""
-        try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._producer.stop()
-        except Exception as error:
-            log.warning("partition %d: its producer did not stop cleanly: %r", self._partition, error)
+        await close(self._producer.stop(), f"partition {self._partition}: its producer")
 
     async def _send(self, tp: TopicPartition, items: Sequence[Write]) -> RecordMetadata:
         producer = self._producer
@@ -116,7 +110,7 @@ class Transactions:
     async def _abort(self) -> None:
         """Abort at once, so that nobody's later records stay hidden behind an open transaction; best effort."""
         with suppress(Exception):
-            async with asyncio.timeout(_CLOSE_SECONDS):
+            async with asyncio.timeout(_ABORT_SECONDS):
                 await self._producer.abort_transaction()
 
 

@@ -47,7 +47,8 @@ def writes_of(
     ]
     writes[here(settings.ledger_journal)] = [Write(None, encode_journal(before, after, quarantined, versions))]
     if effects.identities:
-        writes[here(settings.seen_ids)] = [Write(None, value) for value in pack(effects.identities, after.now_micros)]
+        packed = pack(effects.identities, after.identified_micros)
+        writes[here(settings.seen_ids)] = [Write(None, value) for value in packed]
     for forward in effects.forwards:
         tp, write = _forwarded(settings, partition, after.partitions, forward)
         writes.setdefault(tp, []).append(write)

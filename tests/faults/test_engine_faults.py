@@ -134,3 +134,14 @@ async def test_a_worker_told_to_end_finishes_its_transactions_and_leaves_the_gro
             await topics.settle()
         topics.check()
         assert len(topics.lines()) == 3_000
+
+
+async def test_a_worker_without_its_topics_ends_with_a_sentence_and_no_stack_trace(
+    settings: EngineSettings, tmp_path: Path
+) -> None:
+    with toy_workers(settings, tmp_path) as workers:
+        worker = workers.start()
+        assert await worker.ended() == 1
+        said = worker.log.read_text()
+    assert "topics are missing: " in said
+    assert "Traceback" not in said
