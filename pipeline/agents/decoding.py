@@ -58,6 +58,11 @@ _encode = msgspec.json.Encoder().encode
 _DATA_FIELDS = _Data.__struct_fields__
 # Refused by the quick way; UnicodeDecodeError is a ValueError, and nesting too deep a RecursionError.
 _REFUSALS = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
+_BRACE = ord("{")
+_DEFAULTS = dict(zip(_Usage.__struct_fields__[::-1], _Usage.__struct_defaults__[::-1], strict=False))
+_STANDARD: str = _DEFAULTS["processing"]
+_NO_GEO: str = _DEFAULTS["inference_geo"]
+_USUAL_CLOUD_EVENT = b'{"specversion"'
 _MARKS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{},]', re.DOTALL)
 
 
@@ -68,7 +73,7 @@ def decode_record(value: bytes | None) -> list[Decoded]:
     if len(value) > MAX_RECORD_BYTES:
         detail = f"the record has {len(value)} bytes; {MAX_RECORD_BYTES} are allowed"
         return [BadEvent(Reason.TOO_LARGE, detail, value, {})]
-    if not _is_array(value):
+    if value[0] == _BRACE or not _is_array(value):
         return [decode_event(value)]
     try:
         items = _items(value)
@@ -123,15 +128,21 @@ def _split_at_commas(value: bytes) -> list[bytes]:
 
 
 def _is_array(value: bytes) -> bool:
-    return value[:1] == b"[" or value.lstrip(b" \t\r\n")[:1] == b"["
+    return value.lstrip(b" \t\r\n")[:1] == b"["
 
 
 def decode_event(raw: bytes) -> Decoded:
     """The event of one JSON object, bare or a CloudEvent."""
     try:
-        return _normalized(_from_cloud_event(raw) if b'"specversion"' in raw else _decode_bare(raw))
+        return _normalized(_from_cloud_event(raw) if raw.startswith(_USUAL_CLOUD_EVENT) else _decode_bare(raw))
     except _REFUSALS:
-        return _judge(raw)
+        pass
+    try:
+        if b'"specversion"' in raw:
+            return _normalized(_from_cloud_event(raw))
+    except _REFUSALS:
+        pass
+    return _judge(raw)
 
 
 def _from_cloud_event(raw: bytes) -> Any:
@@ -153,14 +164,24 @@ def _normalized(usage: Any) -> Usage:
         ValueError: a text that only the model can judge.
     """
     usage.occurred_at_micros = parse_instant_quickly(usage.occurred_at_micros)
-    # Equal to the default is not enough: an encoder leaves out what is the default's very object (payload_digest).
-    if usage.processing is None or usage.processing == "standard":
-        usage.processing = "standard"
-    if usage.speed is None or usage.speed == "standard":
-        usage.speed = "standard"
-    if usage.inference_geo is None or usage.inference_geo in NO_GEO_FACTOR:
-        usage.inference_geo = ""
+    # What is absent is the default's very object, and only that is left out of the payload digest.
     known = _KNOWN
+    processing, speed, geo = usage.processing, usage.speed, usage.inference_geo
+    if processing is not _STANDARD:
+        if processing is None or processing == _STANDARD:
+            usage.processing = _STANDARD
+        elif processing not in known:
+            raise ValueError("left to the model")
+    if speed is not _STANDARD:
+        if speed is None or speed == _STANDARD:
+            usage.speed = _STANDARD
+        elif speed not in known:
+            raise ValueError("left to the model")
+    if geo is not _NO_GEO:
+        if geo is None or geo in NO_GEO_FACTOR:
+            usage.inference_geo = _NO_GEO
+        elif geo not in known:
+            raise ValueError("left to the model")
     event_id, source = usage.event_id, usage.source
     if not (
         event_id.isascii()
@@ -171,10 +192,7 @@ def _normalized(usage: Any) -> Usage:
         and usage.user_id in known
         and usage.product in known
         and usage.model in known
-        and usage.processing in known
-        and usage.speed in known
         and (not source or source in known)
-        and (not usage.inference_geo or usage.inference_geo in known)
         and usage.corrects is None
     ):
         raise ValueError("left to the model")

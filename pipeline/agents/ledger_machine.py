@@ -135,7 +135,7 @@ class LedgerMachine:
             taken=self._taken,
             outputs=outputs,
             cells=state.take_changes(),
-            identities=[Identity(key, value) for key, value in self._fresh.items()],
+            identities=list(map(Identity._make, self._fresh.items())),
             forwards=self._forwards,
             counts={
                 name: after - before
@@ -184,9 +184,9 @@ class LedgerMachine:
                 fresh[key] = digest + block_tag.to_bytes(4, "big")
                 rows.append(row)
                 row_months.append(month)
-                self._bytes += len(row)
                 if breach is not None:
                     self._publish(breach)
+        self._bytes += sum(map(len, rows[rows_before:]))
         self._taken += records
         counters.usage_records += records
         counters.usage_events += len(events)

@@ -94,7 +94,7 @@ class Charging:
         if not -AHEAD_MICROS <= arrived_at_micros - occurred_at_micros <= self._horizon_micros:
             raise self._untimely(occurred_at_micros, arrived_at_micros)
         rates, parts = self._price(usage)
-        cost_picousd = sum(parts)
+        cost_picousd = parts[0] + parts[1] + parts[2] + parts[3] + parts[4] + parts[5]
 
         calendar = self.state.calendar
         usage_month = self._month.of(occurred_at_micros)
