@@ -51,7 +51,7 @@ class MonthToDate:
     def json(self, keys: Sequence[str]) -> dict[str, Any]:
         """With `who` spelled out under its names, and money as exact dollars."""
         fields = asdict(self)
-        return dict(zip(keys, fields.pop("who"), strict=True)) | _dollars(fields)
+        return {**dict(zip(keys, fields.pop("who"), strict=True)), **_dollars(fields)}
 
 
 @dataclass(frozen=True, slots=True)

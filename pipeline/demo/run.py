@@ -21,7 +21,7 @@ from pipeline.demo.feed import ENDS, events_in, feed
 from pipeline.demo.figures import TOPICS_READ, Figures, Records, collect, rows_published, rows_stored
 from pipeline.demo.reading import ledger_has_read_everything, read_topics
 from pipeline.demo.report import console, report
-from pipeline.demo.system import System, interrupt_on_sigterm, local_system
+from pipeline.demo.system import System, local_system, stop_in_order_on_signals
 from pipeline.embedded.process import LOCK_NAME
 from pipeline.embedded.watchdog import is_held
 from pipeline.errors import Mendable
@@ -45,7 +45,7 @@ def run_demo(data_dir: Path, *, as_json: bool) -> bool:
     Raises:
         EmbeddedError, Mendable: a part did not start, ended, or stood still.
     """
-    interrupt_on_sigterm()
+    stop_in_order_on_signals()
     begun = time.monotonic()
     screen = console(stderr=as_json)
     screen.print("[bold]usage-credits demo[/]: real Claude Code usage, priced, bounded, paused, proved\n")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
 from pydantic import SecretStr
 
@@ -106,13 +105,13 @@ def environment(settings: Settings) -> dict[str, str]:
     return others | ours
 
 
-def interrupt_on_sigterm() -> None:
-    """Have SIGTERM do what Ctrl-C does, so that everything is stopped in order."""
+def stop_in_order_on_signals() -> None:
+    """Have SIGTERM do what Ctrl-C does; and Ctrl-C do it too, where a shell has it ignored for background jobs.
 
-    def interrupt(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
+    Inside asyncio.run that is to cancel the task at its next await, never in the middle of starting a process.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _settings(cluster: EmbeddedCluster) -> Settings:

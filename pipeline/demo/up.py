@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pipeline.demo.feed import command_record, registration
 from pipeline.demo.report import console
-from pipeline.demo.system import System, interrupt_on_sigterm, local_system
+from pipeline.demo.system import System, local_system, stop_in_order_on_signals
 from pipeline.publisher import publish
 from pipeline.topics_admin import create_topics
 from schemas.instants import MICROS_PER_SECOND
@@ -25,7 +25,7 @@ def run_up(data_dir: Path, *, with_people: bool, kafka_port: int, clickhouse_por
     Raises:
         EmbeddedError, Mendable: a part did not start, or ended.
     """
-    interrupt_on_sigterm()
+    stop_in_order_on_signals()
     screen = console()
 
     def say(line: str) -> None:
@@ -33,24 +33,24 @@ def run_up(data_dir: Path, *, with_people: bool, kafka_port: int, clickhouse_por
 
     try:
         with local_system(data_dir, "live", say, kafka_port=kafka_port, clickhouse_port=clickhouse_port) as system:
-            asyncio.run(_prepare(system, with_people))
-            system.start_worker("ledger")
-            system.start_worker("sink")
-            _tell(screen, system, with_people)
-            while True:
-                system.check()
-                time.sleep(_LOOK_SECONDS)
+            asyncio.run(_stay(system, screen, with_people))
     except KeyboardInterrupt:
         screen.print("stopped; the data stays in", data_dir)
-        return 0
+    return 0
 
 
-async def _prepare(system: System, with_people: bool) -> None:
+async def _stay(system: System, screen: Console, with_people: bool) -> None:
     await create_topics(system.settings)
     if with_people:
         # Registering again is harmless: a command's id is remembered.
         now_micros = int(time.time()) * MICROS_PER_SECOND
         await publish(system.settings, [command_record(command, now_micros) for command in registration()])
+    system.start_worker("ledger")
+    system.start_worker("sink")
+    _tell(screen, system, with_people)
+    while True:
+        system.check()
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _tell(screen: Console, system: System, with_people: bool) -> None:
