@@ -129,6 +129,7 @@ class LedgerInMemory:
         return due_micros
 
     def _chunk(self, records: Sequence[Record]) -> int:
+        """How many were taken. Their identities are kept from the last arrival on, as the engine has it."""
         if self.reborn:
             self.restart()
         self.machine.begin(self.now_micros, self.quarantined)
@@ -138,10 +139,10 @@ class LedgerInMemory:
         effects = self.machine.finish()
         assert 0 < effects.taken <= len(records)
         self.chunks += 1
-        self._commit(effects)
+        self._commit(effects, max(map(arrival_micros, records[: effects.taken])))
         return effects.taken
 
-    def _commit(self, effects: Effects) -> None:
+    def _commit(self, effects: Effects, last_arrival_micros: int = 0) -> None:
         for topic, outputs in effects.outputs.items():
             self.outputs.setdefault(topic, []).extend(output.value for output in outputs)
         for key, value in effects.cells.items():
@@ -149,7 +150,7 @@ class LedgerInMemory:
                 self.cells.pop(key, None)
             else:
                 self.cells[key] = value
-        self.seen.add(effects.identities, self.now_micros)
+        self.seen.add(effects.identities, max(self.now_micros, last_arrival_micros))
         self.identities += effects.identities
         self.forwards += effects.forwards
 
