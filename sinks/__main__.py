@@ -1,7 +1,7 @@
 """`python -m sinks`: a sink configured by environment variables, until SIGTERM or SIGINT.
 
-KAFKA_BOOTSTRAP_SERVERS, CLICKHOUSE_URL, CLICKHOUSE_DATABASE, TOPIC_PREFIX, GROUP_ID, LOG_ID, SESSION_TIMEOUT_MS;
-anything more (TLS, SASL) comes through `usage-credits sink`.
+KAFKA_BOOTSTRAP_SERVERS, CLICKHOUSE_URL, CLICKHOUSE_DATABASE, TOPIC_PREFIX, GROUP_ID, LOG_ID, SESSION_TIMEOUT_MS,
+BLOCK_SECONDS; anything more (TLS, SASL) comes through `usage-credits sink`.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ def config_from_environment() -> SinkConfig:
         database=os.environ.get("CLICKHOUSE_DATABASE", "usage_credits"),
         log_id=os.environ["LOG_ID"],
         session_timeout_ms=int(os.environ.get("SESSION_TIMEOUT_MS", "10000")),
+        block_seconds=float(os.environ.get("BLOCK_SECONDS", "1")),
     )
 
 

@@ -165,17 +165,19 @@ class _Sink:
         if not assigned:
             return
         self._consumer.pause(*assigned)
+        stored: dict[TopicPartition, Stored] = {}
+        for topic, feed in self._feeds.items():
+            partitions = [at.partition for at in assigned if at.topic == topic]
+            if partitions:
+                found = await feed.take_over(self._clickhouse, partitions)
+                stored |= {TopicPartition(topic, partition): place for partition, place in found.items()}
+        # Asked after the marks: until then an earlier claim may have stored what came since.
         beginnings = await self._consumer.beginning_offsets(assigned)
         ends = await self._consumer.end_offsets(assigned)
-        committed = {at: await self._consumer.committed(at) for at in assigned}
-        offsets: dict[TopicPartition, int] = {}
-        for topic, feed in self._feeds.items():
-            partitions = {at.partition: at for at in assigned if at.topic == topic}
-            if not partitions:
-                continue
-            for partition, stored in (await feed.take_over(self._clickhouse, partitions)).items():
-                at = partitions[partition]
-                offsets[at] = resume_offset(at, stored, beginnings[at], ends[at], committed[at])
+        offsets = {
+            at: resume_offset(at, place, beginnings[at], ends[at], await self._consumer.committed(at))
+            for at, place in stored.items()
+        }
         if rebalances != self._rebalances:
             return  # no longer what is assigned; the next round claims that
         try:

@@ -166,6 +166,30 @@ async def test_clickhouse_killed_while_it_inserts(
             await store.close()
 
 
+async def test_kafka_killed_and_back_again(
+    clickhouse: EmbeddedClickHouse, database: ClickHouse, tmp_path: Path
+) -> None:
+    with EmbeddedKafka(tmp_path / "kafka") as broker:
+        names = broker.bootstrap_servers, clickhouse.url, database.database, "p."
+        old = SinkProcess(*names, tmp_path / "old.log")
+        new = SinkProcess(*names, tmp_path / "new.log")
+        async with Producer(broker.bootstrap_servers, "p.", seed=5) as producer:
+            old.start()
+            try:
+                await producer.some_chunks(10, rows=100)
+                await stored_exactly(database, producer)
+                broker.kill()
+                broker.start()
+                # One that lived through it and one that comes: neither takes a Kafka that wakes for one that lost rows.
+                new.start()
+                await producer.some_chunks(10, rows=100)
+                await stored_exactly(database, producer)
+                assert (old.terminate(), new.terminate()) == (0, 0)
+            finally:
+                old.kill()
+                new.kill()
+
+
 async def said(sink: SinkProcess, text: str) -> bool:
     return sink.said(text) > 0
 

@@ -181,6 +181,7 @@ class SinkProcess:
             "LOG_ID": self.log_id,
             "SESSION_TIMEOUT_MS": str(self.session_timeout_ms),
             "GROUP_ID": self.group_id,
+            "BLOCK_SECONDS": "0.2",
         }
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
@@ -224,7 +225,7 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     while not await condition():
         if asyncio.get_running_loop().time() > deadline:
             raise TimeoutError(f"waited in vain until {what}")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
 
 
 async def rows_stored(clickhouse: ClickHouse) -> int:
