@@ -32,9 +32,9 @@ def why_not(command: Command, organization: Organization | None) -> str | None:
     allowed = PERMISSIONS[type(command)]
     actor = command.actor
     if actor.kind != "user":
-        if allowed.scope is not None and allowed.scope in actor.scopes:
-            return None
-        return f"a {actor.kind} needs scope {allowed.scope}" if allowed.scope else f"no {actor.kind} may do this"
+        if actor.kind == "operator" or allowed.scope is None:
+            return f"no {actor.kind} may do this"
+        return None if allowed.scope in actor.scopes else f"a service needs scope {allowed.scope} to do this"
     if allowed.role is None:
         return "no member may do this"
     role = _role(actor, organization)
