@@ -168,7 +168,7 @@ class EmbeddedKafka:
         try:
             subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_SECONDS, check=True)
         except subprocess.SubprocessError as error:
-            words = _last_line(str(getattr(error, "stderr", None) or error))
+            words = _gist(str(getattr(error, "stderr", None) or error))
             raise EmbeddedError(f"Kafka could not make a cluster in {self._log_dir}: {words}") from error
         half_made.rename(self._log_dir)
 
@@ -182,8 +182,8 @@ class EmbeddedKafka:
     def _why_not(self) -> str:
         code = self._process.exit_code
         how = f"did not serve within {START_SECONDS:.0f} s" if code is None else f"ended at once (exit code {code})"
-        words = _last_line(self._output.read_text(errors="replace"))
-        return f"Kafka on {self.data_dir} {how}: {words or 'it said nothing'}; see {self._log_file}"
+        words = _gist(self._output.read_text(errors="replace"))
+        return f"Kafka on {self.data_dir} {how}: {words}; see {self._log_file}"
 
 
 def _cluster_id(log_dir: Path) -> str:
@@ -202,6 +202,8 @@ def _cluster_id(log_dir: Path) -> str:
     )
 
 
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+def _gist(text: str) -> str:
+    """The line of Java's output that says what is wrong: the last exception before its stack, else the last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("at ")]
+    telling = [line for line in lines if "Exception" in line or "rror" in line]
+    return (telling or lines or ["it said nothing"])[-1]
