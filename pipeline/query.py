@@ -12,7 +12,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from pipeline.errors import Mendable
 from pipeline.settings import Settings
 from schemas.money import picousd_from_usd, usd_from_picousd
@@ -62,5 +61,8 @@ def _url(settings: Settings, data_dir: Path | None) -> Iterator[str]:
     directory = data_dir / "clickhouse"
     if not directory.is_dir():
         raise Mendable(f"{data_dir} holds no ClickHouse; run `usage-credits demo` first, or leave --data-dir out")
+    # Imported here: where there is a server, the embedded parts need not be installed.
+    from pipeline.embedded.clickhouse import EmbeddedClickHouse
+
     with EmbeddedClickHouse(directory) as clickhouse:
         yield clickhouse.reader_url
