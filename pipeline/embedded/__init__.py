@@ -1,0 +1,1 @@
+"""Kafka and ClickHouse on a laptop: a data directory in, addresses as of real servers out."""

@@ -52,7 +52,7 @@ def _remembered(home: Path) -> list[Path] | None:
 
 
 def _download(home: Path, say: Say) -> list[Path]:
-    say(f"kafka: downloading Apache Kafka {KAFKA_VERSION} (once; about 43 MB into {home})")
+    say(f"downloading Apache Kafka {KAFKA_VERSION} (once; about 43 MB into {home})")
     workshop = home.with_name(home.name + ".partial")
     shutil.rmtree(workshop, ignore_errors=True)
     shutil.rmtree(home, ignore_errors=True)
@@ -107,7 +107,7 @@ class _Progress:
         self._received_bytes += count
         if self._received_bytes >= self._next_bytes:
             self._next_bytes += self.STEP_BYTES
-            self._say(f"kafka: {self._received_bytes // 1_000_000} MB downloaded")
+            self._say(f"{self._received_bytes // 1_000_000} MB downloaded")
 
 
 @contextmanager
