@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from aiokafka.errors import KafkaError
 
@@ -46,11 +46,12 @@ class Engine:
         self._new_identities = new_identities or (lambda _partition: MemoryIdentities(settings.horizon_days))
         self._surroundings: Surroundings | None = None
         self._membership: Membership | None = None
-        self._stopping = False
-        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._stopped: asyncio.Future[None] = loop.create_future()
+        self._failure: asyncio.Future[None] = loop.create_future()
 
     async def run(self) -> None:
-        """Work until cancelled.
+        """Work until stopped or cancelled.
 
         Raises:
             Refused, ClockRefused, WorkerFailed: with a sentence for the operator.
@@ -70,18 +71,18 @@ class Engine:
             await membership.start()
         pulse = asyncio.create_task(self._pulse(membership))
         try:
-            await asyncio.wait({pulse, self._failure}, return_when=asyncio.FIRST_COMPLETED)
-            for finished in (self._failure, pulse):
-                if finished.done():
-                    finished.result()
+            await asyncio.wait({pulse, self._failure, self._stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not self._stopped.done():
+                (self._failure if self._failure.done() else pulse).result()
         finally:
             pulse.cancel()
-            with suppress(asyncio.CancelledError):
-                await pulse
+            # What it may say while it ends is about a membership that ends too.
+            await asyncio.gather(pulse, return_exceptions=True)
 
     async def stop(self) -> None:
         """Finish the transactions in hand, then leave the group."""
-        self._stopping = True
+        if not self._stopped.done():
+            self._stopped.set_result(None)
         await self._revoked()
         if self._membership is not None:
             # A rebalance under way may hold it up; the others then wait until the session ends.
@@ -90,7 +91,7 @@ class Engine:
 
     def _assigned(self, numbers: set[int]) -> None:
         # A rebalance can still finish while we are stopping: then nothing is begun.
-        if self._stopping or self._surroundings is None:
+        if self._stopped.done() or self._surroundings is None:
             return
         for number in sorted(numbers):
             partition = self.partitions[number] = Partition(number, self._surroundings)

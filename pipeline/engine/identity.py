@@ -26,12 +26,16 @@ class IdentityStore(Protocol):
     """
 
     position: int
-    """The next offset of `seen-ids` to be added."""
+    """The next offset of `seen-ids` to be added: a refill begins there."""
 
     def look_up(self, keys: Sequence[bytes]) -> Sequence[bytes | None]: ...
 
-    def add(self, identities: Iterable[Identity], now_micros: int) -> None:
-        """Remember, under the day of `now_micros`; forget the days whose `horizon_days` + 1 have passed."""
+    def add(self, identities: Iterable[Identity], now_micros: int, position: int | None = None) -> None:
+        """Remember what was committed, under the day of `now_micros`; forget what was kept `horizon_days` + 1.
+
+        Args:
+            position: the offset of `seen-ids` after these identities; None where nothing was written there.
+        """
 
     def close(self) -> None: ...
 
@@ -49,7 +53,9 @@ class MemoryIdentities:
     def look_up(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
         return list(map(self._values.get, keys))
 
-    def add(self, identities: Iterable[Identity], now_micros: int) -> None:
+    def add(self, identities: Iterable[Identity], now_micros: int, position: int | None = None) -> None:
+        if position is not None:
+            self.position = position
         today = now_micros // DAY_MICROS
         keys = self._keys_of_day.setdefault(today, set())
         for key, value in identities:

@@ -114,12 +114,13 @@ class Ownership:
         started = time.monotonic()
         self.in_transaction = True
         try:
-            await self.transactions.commit(writes, journal if self.settings.mode == "live" else None)
+            ends = await self.transactions.commit(writes, journal if self.settings.mode == "live" else None)
         finally:
             self.in_transaction = False
         self.cell = after
         self.quarantined -= passed
-        self.identities.add(effects.identities, after.identified_micros)
+        seen = TopicPartition(self.settings.topic(self.settings.seen_ids), self.number)
+        self.identities.add(effects.identities, after.identified_micros, ends.get(seen))
         self.observer.committed(
             Committed(
                 self.number,

@@ -36,8 +36,7 @@ async def refill_identities(
     async for records in _read_to_end(consumer, tp, store.position, alive):
         for record in records:
             now_micros, identities = unpack(record.value)
-            store.add(identities, now_micros)
-            store.position = record.offset + 1
+            store.add(identities, now_micros, record.offset + 1)
 
 
 async def _read_to_end(

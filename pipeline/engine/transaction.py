@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.structs import RecordMetadata
 
 from pipeline.engine.closing import close
 from pipeline.engine.contract import InvariantBroken
@@ -32,6 +31,11 @@ class Write(NamedTuple):
     value: bytes | None
     headers: list[tuple[str, bytes]] = _NO_HEADERS  # aiokafka wants a list
     timestamp_ms: int | None = None
+
+
+class _Stored(NamedTuple):
+    next_offset: int
+    stamp_ms: int  # the broker's; -1 where the topic takes the producer's time
 
 
 Writes = Mapping[TopicPartition, Sequence[Write]]
@@ -61,11 +65,14 @@ class Transactions:
             for topic in self._settings.all_topics:
                 await self._producer.partitions_for(topic)
 
-    async def commit(self, writes: Writes, clock: TopicPartition | None) -> None:
+    async def commit(self, writes: Writes, clock: TopicPartition | None) -> dict[TopicPartition, int]:
         """Write everything or nothing.
 
         Args:
             clock: the partition (of a topic that takes the broker's time) by whose stamp our clock is checked.
+
+        Returns:
+            The offset after the last record, of each partition written to.
 
         Raises:
             KafkaError, TimeoutError: nothing is known to be committed; drop the memory and claim again.
@@ -82,19 +89,24 @@ class Transactions:
                 # Each result is awaited before the commit: aiokafka commits although one of the produces failed.
                 stored = await asyncio.gather(*(self._send(tp, items) for tp, items in writes.items()))
                 if clock is not None:
-                    stamp_ms = next(metadata.timestamp for metadata in stored if metadata.topic_partition == clock)
-                    check_clock(sent_ms, stamp_ms, time.time_ns() // 1_000_000, self._settings.clock_tolerance_seconds)
+                    check_clock(
+                        sent_ms,
+                        stored[list(writes).index(clock)].stamp_ms,
+                        time.time_ns() // 1_000_000,
+                        self._settings.clock_tolerance_seconds,
+                    )
                 await self._producer.commit_transaction()
         except BaseException:
             await self._abort()
             raise
         self._committed = time.monotonic()
+        return {tp: place.next_offset for tp, place in zip(writes, stored, strict=True)}
 
     async def close(self) -> None:
         """Stop the producer; what it leaves open is aborted by the next claim."""
         await close(self._producer.stop(), f"partition {self._partition}: its producer")
 
-    async def _send(self, tp: TopicPartition, items: Sequence[Write]) -> RecordMetadata:
+    async def _send(self, tp: TopicPartition, items: Sequence[Write]) -> "_Stored":
         producer = self._producer
         sent = []
         batch = producer.create_batch()
@@ -105,7 +117,8 @@ class Transactions:
                 batch.append(key=key, value=value, headers=headers, timestamp=timestamp_ms)
         batch.close()
         sent.append(await producer.send_batch(batch, tp.topic, partition=tp.partition))
-        return (await asyncio.gather(*sent))[-1]
+        last = (await asyncio.gather(*sent))[-1]
+        return _Stored(last.offset + batch.record_count(), last.timestamp)
 
     async def _abort(self) -> None:
         """Abort at once, so that nobody's later records stay hidden behind an open transaction; best effort."""

@@ -201,3 +201,19 @@ async def test_an_absent_broker_is_waited_for_and_the_setting_named(caplog: pyte
     (first, *_) = [record for record in caplog.records if record.name == "pipeline.engine.preflight"]
     assert f"no Kafka at {settings.brokers} (KAFKA_BOOTSTRAP_SERVERS)" in first.message
     assert first.exc_info is None
+
+
+async def test_a_refill_after_a_transaction_begins_where_its_identities_ended(settings: EngineSettings) -> None:
+    async with cluster(settings) as topics:
+        seen = TopicPartition(settings.topic("seen-ids"), 0)
+        transactions = Transactions(settings, 0)
+        try:
+            await transactions.claim()
+            # Two records, a marker, then two batches of one record each.
+            first = await transactions.commit({seen: [Write(None, b"1"), Write(None, b"2")]}, None)
+            second = await transactions.commit({seen: [Write(None, b"3" * 600_000), Write(None, b"4" * 600_000)]}, None)
+        finally:
+            await transactions.close()
+        await topics.catch_up()
+        offsets = [record.offset for record in topics.of("seen-ids", 0)]
+        assert (first[seen], second[seen]) == (offsets[1] + 1, offsets[3] + 1)

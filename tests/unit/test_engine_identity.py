@@ -44,6 +44,13 @@ def test_a_renewed_identity_lives_on_from_its_renewal() -> None:
     assert store.look_up([identity(1).key]) == [identity(1, 9).value]
 
 
+def test_the_position_moves_with_what_was_written_to_the_log_and_stays_without() -> None:
+    store = MemoryIdentities(horizon_days=2)
+    store.add([identity(1)], 0, position=7)
+    store.add([], 0)
+    assert store.position == 7
+
+
 def test_packed_identities_come_back_with_their_time() -> None:
     identities = [identity(number, number) for number in range(3)]
     (record,) = pack(identities, 1_700_000_000_000_000)
