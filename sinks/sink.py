@@ -92,6 +92,7 @@ class _Sink:
         self._consumer: AIOKafkaConsumer = None
         self._failures = 0
         self._rebalances = 0
+        self._assigned = False
         self._holding = False
 
     async def start(self, stop: asyncio.Event) -> bool:
@@ -115,7 +116,8 @@ class _Sink:
         try:
             while not stop.is_set():
                 try:
-                    if not self._holding:
+                    # Not while the group still decides: what is assigned then may be another's already.
+                    if self._assigned and not self._holding:
                         await self._take_over()
                     await self._take()
                 except (Away, Fenced, KafkaError) as error:
@@ -149,21 +151,19 @@ class _Sink:
     def on_revoked(self) -> None:
         """The partitions may be another's from now on: forget what is in hand."""
         self._rebalances += 1
-        self._holding = False
+        self._assigned = self._holding = False
         for feed in self._feeds.values():
             feed.let_go()
 
     def on_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Nothing is read before it is claimed."""
         self._rebalances += 1
-        self._holding = False
+        self._assigned, self._holding = bool(assigned), False
         self._consumer.pause(*assigned)
 
     async def _take_over(self) -> None:
         """Claim all that is assigned, read how far it is stored, and go on from there."""
         rebalances, assigned = self._rebalances, self._consumer.assignment()
-        if not assigned:
-            return
         self._consumer.pause(*assigned)
         stored: dict[TopicPartition, Stored] = {}
         for topic, feed in self._feeds.items():

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -168,3 +169,23 @@ async def test_two_sinks_share_the_partitions(config: SinkConfig, database: Clic
         await producer.some_chunks(20, rows=20)
         await stored_exactly(database, producer)
     assert await rows_stored(database) == producer.rows
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        ({"clickhouse_url": "http://default:secret@127.0.0.1:1"}, "CLICKHOUSE_URL is http://127.0.0.1:1"),
+        ({"kafka": {"bootstrap_servers": "127.0.0.1:1"}}, "KAFKA_BOOTSTRAP_SERVERS"),
+    ],
+)
+async def test_a_sink_that_cannot_start_names_the_setting_and_tries_again(
+    config: SinkConfig, wrong: dict[str, Any], names: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def has_tried_twice() -> bool:
+        return caplog.text.count(names) >= 2
+
+    async with running(replace(config, **wrong)):
+        await until(has_tried_twice, f"it has said {names} twice")
+    assert "trying again in 1 s" in caplog.text
+    assert "trying again in 2 s" in caplog.text
+    assert "secret" not in caplog.text
