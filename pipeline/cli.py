@@ -33,14 +33,16 @@ class Sentences(click.Group):
 
 @click.group(cls=Sentences, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="usage-credits")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Price usage, bound it with monthly spend limits, and prove the sums.
 
     Every command reads its settings from the environment (KAFKA_BOOTSTRAP_SERVERS, CLICKHOUSE_URL, …) or from .env.
     """
-    from pipeline.errors import quiet_libraries
+    if context.invoked_subcommand not in ("ledger", "sink"):
+        from pipeline.errors import quiet_libraries
 
-    quiet_libraries()
+        quiet_libraries()
 
 
 @main.command()
