@@ -6,7 +6,7 @@ Two wire forms (R14a): a CloudEvent (an object with `specversion`) or the bare e
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
 from schemas.base import Identifier, Model, OptionalIdentifier
 from schemas.instants import Instant, format_instant
@@ -15,6 +15,7 @@ from schemas.money import Searches, Tokens
 USAGE_TYPE = "usage-credits.usage.v1"
 TOKEN_KINDS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 NULL_IS_DEFAULT = ("processing", "speed", "inference_geo")
+OR_NULL: dict[str, JsonValue] = {"type": ["string", "null"]}
 NO_GEO_FACTOR = frozenset({"", "not_available", "global"})
 
 Funding = Literal["included", "credits"]
@@ -37,9 +38,15 @@ class Billing(Model):
     cache_write_5m_tokens: Tokens = 0
     cache_write_1h_tokens: Tokens = 0
     web_search_requests: Searches = 0
-    processing: Identifier = Field(default="standard", description="standard | batch; null is standard")
-    speed: Identifier = Field(default="standard", description="standard | fast; null is standard")
-    inference_geo: OptionalIdentifier = Field(default="", description="us; null, not_available and global are none")
+    processing: Identifier = Field(
+        default="standard", description="standard | batch; null is standard", json_schema_extra=OR_NULL
+    )
+    speed: Identifier = Field(
+        default="standard", description="standard | fast; null is standard", json_schema_extra=OR_NULL
+    )
+    inference_geo: OptionalIdentifier = Field(
+        default="", description="us; null, not_available and global are none", json_schema_extra=OR_NULL
+    )
 
     @field_validator("occurred_at_micros", mode="before")
     @classmethod
