@@ -12,6 +12,9 @@ ORIGIN_HEADER = "usage-credits.origin"
 TYPE_HEADER = "type"
 TICK_TYPE = b"usage-credits.tick.v1"
 
+# Headers are written by whoever may write the topic: what they say is bounded, so that none stops a partition.
+_MOST_DIGITS = 18
+
 FORWARD_MAX_BYTES = 1_000_000
 """One event a record, at most what a record may have (R17); the input topics themselves take 2 MB."""
 
@@ -27,12 +30,13 @@ class Origin:
 
 
 def arrival_micros(record: InputRecord) -> int:
-    """When the record arrived; of a forwarded or redriven one, when it first did (R44)."""
+    """When the record arrived; of a forwarded or redriven one, when it first did (R44): never later than it did now."""
+    arrived = record.timestamp * 1_000
     if record.headers:
         first = _header(record.headers, ARRIVAL_HEADER)
-        if first is not None and first.isdigit():
-            return int(first)
-    return record.timestamp * 1_000
+        if first is not None and first.isdigit() and len(first) <= _MOST_DIGITS:
+            return min(int(first), arrived)
+    return arrived
 
 
 def origin(record: InputRecord, topic: str, partition: int, index: int) -> Origin:
@@ -69,6 +73,6 @@ def _header(headers: Headers, name: str) -> bytes | None:
 
 def _parsed_origin(text: bytes) -> Origin | None:
     parts = text.decode("utf-8", "replace").rsplit("/", 3)
-    if len(parts) != 4 or not all(part.isdecimal() for part in parts[1:]):
+    if len(parts) != 4 or not all(part.isdecimal() and len(part) <= _MOST_DIGITS for part in parts[1:]):
         return None
     return Origin(parts[0], int(parts[1]), int(parts[2]), int(parts[3]))
