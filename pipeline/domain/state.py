@@ -166,10 +166,7 @@ class Member(Cell):
 
 
 class Organization(Cell):
-    """An organisation's profile, its limit and the last `org_seq` it gave out.
-
-    `paused_month` is the month in which its limit has everybody paused, derived from its months; "" when none.
-    """
+    """An organisation's profile, its limit and the last `org_seq` it gave out."""
 
     __slots__ = (
         "credits_enabled",
@@ -179,7 +176,6 @@ class Organization(Cell):
         "months",
         "org_id",
         "org_seq",
-        "paused_month",
         "plan",
     )
     KIND = "organization"
@@ -198,14 +194,12 @@ class Organization(Cell):
     limit_picousd: int | None
     limit_version: int
     org_seq: int
-    paused_month: str
     members: dict[str, Member]
     months: dict[str, OrganizationMonth]
 
     def __init__(self, **fields: Any) -> None:
         self.members = {}
         self.months = {}
-        self.paused_month = ""
         super().__init__(**fields)
 
     def next_seq(self) -> int:
