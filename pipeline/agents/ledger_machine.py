@@ -336,8 +336,9 @@ def _refuse_conflict(usage: Usage, digest: bytes, remembered: bytes) -> None:
 def _answer_identity(event: LedgerEvent) -> tuple[Any, ...]:
     if isinstance(event, CommandRepeated):
         return (event.command_id, event.org_seq)
-    if isinstance(event, CommandRefused) and event.reason == "command_id_reused":
-        return (event.command_id, event.org_seq)
+    if isinstance(event, CommandRefused):
+        # A command refused without being remembered may be refused again for another reason.
+        return (event.command_id, event.reason, event.org_seq if event.reason == "command_id_reused" else 0)
     return (getattr(event, "command_id", ""),)
 
 

@@ -175,6 +175,16 @@ def test_every_answer_has_an_id_of_its_own() -> None:
     assert len(set(ids)) == len(ids)
 
 
+def test_a_command_refused_for_two_reasons_in_turn_has_two_ids() -> None:
+    """What nobody registered remembers nothing: the command is looked at again once somebody has."""
+    ledger = LedgerInMemory()
+    asked = set_limit("1", actor={"kind": "user", "id": "ann", "scopes": []})
+    ledger.commands(asked, register(), asked)
+    first, _, second = ledger.envelopes("account-events")
+    assert (first["data"]["reason"], second["data"]["reason"]) == ("unknown_organization", "not_allowed")
+    assert first["id"] != second["id"]
+
+
 # How commands come.
 
 

@@ -83,6 +83,27 @@ def test_age_counts_from_the_first_arrival(case: Bad) -> None:
     assert letter.origin == Origin(topic="usage-events", partition=3, offset=77, index=5)
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(ARRIVAL_HEADER, b"9" * 5_000)],
+        [(ARRIVAL_HEADER, b"9" * 18)],  # the year 33658
+        [(ARRIVAL_HEADER, b"-1")],
+        [(ARRIVAL_HEADER, b"\xff")],
+        [(ORIGIN_HEADER, b"usage-events/0/0/" + b"9" * 5_000)],
+        [(ORIGIN_HEADER, b"\xff/x/y/z")],
+        [(ORIGIN_HEADER, b"")],
+    ],
+)
+def test_headers_nobody_should_trust_do_no_harm(headers: list[tuple[str, bytes]]) -> None:
+    ledger = acme()
+    ledger.usage(searches("good", 1), b"{", headers=headers)
+    (row,) = ledger.rows
+    (letter,) = ledger.dead_letters
+    assert row.arrived_at_micros == letter.arrived_at_micros == micros(NOON)
+    assert letter.origin == Origin(topic="usage-events", partition=0, offset=1, index=0)
+
+
 def test_at_a_million_bytes_a_record_is_taken_and_at_one_more_it_is_a_dead_letter() -> None:
     ledger = acme()
     largest, too_large = (as_json(searches(name, 1)).ljust(size) for name, size in (("a", 10**6), ("b", 10**6 + 1)))
