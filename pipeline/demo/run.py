@@ -16,12 +16,13 @@ from pathlib import Path
 
 import clickhouse_connect
 from rich.console import Console
+from rich.status import Status
 
 from pipeline.demo.feed import ENDS, events_in, feed
 from pipeline.demo.figures import TOPICS_READ, Figures, Records, collect, rows_published, rows_stored
 from pipeline.demo.reading import ledger_has_read_everything, read_topics
 from pipeline.demo.report import console, report
-from pipeline.demo.system import System, local_system, stop_in_order_on_signals
+from pipeline.demo.system import System, command_line, local_system, stop_in_order_on_signals
 from pipeline.embedded.process import LOCK_NAME
 from pipeline.embedded.watchdog import is_held
 from pipeline.errors import Mendable
@@ -57,7 +58,8 @@ def run_demo(data_dir: Path, *, as_json: bool) -> bool:
         print(json.dumps(figures.json(), indent=2))
     else:
         screen.print(report(figures))
-        screen.print(_what_next(data_dir))
+        # A command must not be cut where the screen ends, or nobody could copy it.
+        screen.print(_what_next(data_dir), soft_wrap=True)
     screen.print(f"{time.monotonic() - begun:.0f} s", style="dim")
     return figures.agree
 
@@ -73,8 +75,13 @@ async def _main_job(system: System, screen: Console) -> Figures:
     with _step(screen, f"{log.deliveries:,} deliveries of {len(log.requests):,} requests read, sent to Kafka"):
         await publish(settings, records, ticks_at_micros=ENDS)
     watch = _Watch(system)
-    with _step(screen, "ledger: priced, bounded, paused"):
-        await ledger_has_read_everything(settings, lambda done, _: watch.saw(done), watch.check)
+    with _step(screen, "ledger: priced, bounded, paused") as status:
+
+        def saw(done: int, total: int) -> None:
+            watch.saw(done)
+            status.update(f"ledger: {done:,} of {total:,} records")
+
+        await ledger_has_read_everything(settings, saw, watch.check)
     outputs = await read_topics(settings, TOPICS_READ)
     query = _query(settings)
     with _step(screen, "sink: stored in ClickHouse"):
@@ -144,18 +151,20 @@ def _is_a_demos(data_dir: Path) -> bool:
 
 
 @contextmanager
-def _step(screen: Console, what: str) -> Iterator[None]:
+def _step(screen: Console, what: str) -> Iterator[Status]:
     begun = time.monotonic()
-    with screen.status(what):
-        yield
+    with screen.status(what) as status:
+        yield status
     screen.print(f"  {what}, {time.monotonic() - begun:.1f} s", style="dim")
 
 
 def _what_next(data_dir: Path) -> str:
+    query = command_line("usage-credits", "query", "--data-dir", str(data_dir))
+    up = command_line("usage-credits", "up", "--demo")
     return (
-        "\n[bold]What next[/]\n"
-        f"  usage-credits query --data-dir {data_dir} 'SELECT * FROM month_to_date_by_member'\n"
-        "  usage-credits up --demo        the same system, live, until Ctrl-C\n"
-        "  examples/README.md             where this usage comes from, and whose it is\n"
-        "  docs/rules.md                  every rule, with its number\n"
+        "\n[bold]What next[/]\n\n"
+        f"  {query} 'SELECT * FROM month_to_date_by_member'\n"
+        f"  {up}     [dim]# the same system, live, until Ctrl-C[/]\n\n"
+        "  examples/README.md   where this usage comes from, and whose it is\n"
+        "  docs/rules.md        every rule, with its number\n"
     )

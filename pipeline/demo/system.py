@@ -4,6 +4,7 @@ Every part is a process of its own that ends with us, however we end. Source: do
 """
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -112,6 +113,13 @@ def stop_in_order_on_signals() -> None:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def command_line(*words: str) -> str:
+    """A command as a person can type it here: `usage-credits …` or `python …`, with its path where it has to be."""
+    program = Path(sys.executable).with_name(words[0])
+    name = words[0] if shutil.which(words[0]) == str(program) else os.path.relpath(program)
+    return " ".join((name, *words[1:]))
 
 
 def _settings(cluster: EmbeddedCluster) -> Settings:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pipeline.demo.feed import command_record, registration
 from pipeline.demo.report import console
-from pipeline.demo.system import System, local_system, stop_in_order_on_signals
+from pipeline.demo.system import System, command_line, local_system, stop_in_order_on_signals
 from pipeline.publisher import publish
 from pipeline.topics_admin import create_topics
 from schemas.instants import MICROS_PER_SECOND
@@ -57,15 +57,15 @@ def _tell(screen: Console, system: System, with_people: bool) -> None:
     people = (
         "northwind, meridian and cinder are registered; try the next line"
         if with_people
-        else "no organisation is registered yet; `usage-credits up --demo` registers three"
+        else "no organisation is registered yet; `up --demo` registers three"
     )
     screen.print(
         "\n[bold]Everything runs.[/] Ctrl-C stops it.\n\n"
         "In another terminal:\n\n"
         f"  export KAFKA_BOOTSTRAP_SERVERS={system.settings.kafka_bootstrap_servers}\n"
         f"  export CLICKHOUSE_URL={system.settings.clickhouse_url}\n\n"
-        "  python examples/publish.py     [dim]# one event, as a product would publish it[/]\n"
-        "  usage-credits query 'SELECT * FROM month_to_date_by_member'\n\n"
+        f"  {command_line('python', 'examples/publish.py')}     [dim]# one event, as a product would publish it[/]\n"
+        f"  {command_line('usage-credits', 'query')} 'SELECT * FROM month_to_date_by_member'\n\n"
         f"Analysts, who only read: {system.cluster.clickhouse.reader_url}\n"
         f"Accounts: {people}.\n"
         f"Logs: {', '.join(str(worker.log_file) for worker in system.workers)}\n",
