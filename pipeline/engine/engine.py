@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 from aiokafka.errors import KafkaError
 
-from pipeline.engine.closing import close
 from pipeline.engine.contract import MachineFactory
 from pipeline.engine.identity import IdentityStore, MemoryIdentities
 from pipeline.engine.membership import Membership
@@ -85,8 +84,7 @@ class Engine:
             self._stopped.set_result(None)
         await self._revoked()
         if self._membership is not None:
-            # A rebalance under way may hold it up; the others then wait until the session ends.
-            await close(self._membership.stop(), "membership of the group")
+            await self._membership.stop()
         self._failure.cancel()
 
     def _assigned(self, numbers: set[int]) -> None:

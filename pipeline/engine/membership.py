@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 
+from pipeline.engine.closing import close_consumer
 from pipeline.engine.observer import describe
 from pipeline.engine.settings import EngineSettings
 
@@ -49,7 +50,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
 
     async def stop(self) -> None:
         """Leave the group, so that the others need not wait for a session to end."""
-        await self._consumer.stop()
+        await close_consumer(self._consumer, "the membership of the group")
 
     async def pulse(self) -> None:
         """Show aiokafka that this member is alive: it leaves the group silently where nobody fetches.

@@ -24,7 +24,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from pipeline.engine.closing import close
+from pipeline.engine.closing import close_consumer
 from pipeline.engine.contract import EventFailed, InvariantBroken, MachineFactory, Place
 from pipeline.engine.identity import IdentityStore
 from pipeline.engine.inputs import Ends, Inputs
@@ -109,12 +109,22 @@ class Partition:
         while not self._stopping:
             try:
                 await self._own()
+            except asyncio.CancelledError as error:
+                if self.task.cancelling():
+                    raise
+                # Somebody else's: an agent that ended, a task inside aiokafka.
+                await self._after_failure(error)
             except EventFailed as error:
                 await self._set_aside(error)
+            except Refused:
+                raise
             except _HALTING as error:
                 await self._halt(error)
             except _TRANSIENT as error:
                 await self._after_failure(error)
+            except Exception as error:
+                # A bug of ours: it would follow the partition from worker to worker, and stop them all.
+                await self._halt(error)
 
     async def _own(self) -> None:
         transactions = Transactions(self._settings, self.number)
@@ -153,7 +163,7 @@ class Partition:
         finally:
             self._ownership = None
             identities.close()
-            await close(reader.stop(), f"partition {self.number}: its reader")
+            await close_consumer(reader, f"partition {self.number}: its reader")
             await transactions.close()
             self._around.observer.released(self.number)
 
@@ -170,7 +180,7 @@ class Partition:
                 self._check(cell)
             await refill_identities(consumer, seen, identities, self._is_alive)
         finally:
-            await close(consumer.stop(), f"partition {self.number}: its restore")
+            await close_consumer(consumer, f"partition {self.number}: its restore")
         return cell, cells
 
     def _consumer(self, fetch_bytes: int) -> AIOKafkaConsumer:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from pipeline.engine.closing import close
+from pipeline.engine.closing import close_producer
 from pipeline.engine.contract import InvariantBroken
 from pipeline.engine.preflight import Refused
 from pipeline.engine.records import FORWARD_MAX_BYTES
@@ -104,7 +104,7 @@ class Transactions:
 
     async def close(self) -> None:
         """Stop the producer; what it leaves open is aborted by the next claim."""
-        await close(self._producer.stop(), f"partition {self._partition}: its producer")
+        await close_producer(self._producer, f"partition {self._partition}: its producer")
 
     async def _send(self, tp: TopicPartition, items: Sequence[Write]) -> "_Stored":
         producer = self._producer

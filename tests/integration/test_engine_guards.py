@@ -15,9 +15,11 @@ from pipeline.engine.engine import Engine
 from pipeline.engine.inputs import Inputs
 from pipeline.engine.journal import EngineCell, encode_cell
 from pipeline.engine.partition import WorkerFailed
+from pipeline.engine.partitioning import partition_of
 from pipeline.engine.preflight import Refused, partitions_when_ready
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.transaction import ClockRefused, Transactions, Write
+from pipeline.engine.work import answer
 from tests.support.engine_cluster import PARTITIONS, cluster, engine_settings, make_topics
 from tests.support.toy_engine import Noted, running, until
 from tests.support.toy_ledger import Toy
@@ -132,19 +134,53 @@ async def test_a_partition_that_comes_to_nothing_stops_the_worker(settings: Engi
 
 
 async def test_failures_in_a_row_stop_the_worker(settings: EngineSettings) -> None:
+    number = partition_of(b"org-1", PARTITIONS)
+    noted = Noted()
+
+    async def overtaken(chunk: Chunk) -> None:
+        other = Transactions(settings, number)
+        await other.claim()
+        await other.close()
+        await answer(chunk)
+
     async with cluster(settings) as topics:
         await topics.send(["org-1 e1 1"])
         engine = Engine(
-            changed(settings, max_failures=2, session_timeout_seconds=2.0, transaction_timeout_seconds=0.001),
+            changed(settings, max_failures=2),
             lambda number, ids: Toy(number, ids, PARTITIONS),
-            lambda _chunk: asyncio.sleep(0),
-            observer=Noted(),
+            overtaken,
+            observer=noted,
         )
         try:
-            with pytest.raises(WorkerFailed, match="2 transactions failed in a row, the last with TimeoutError"):
+            with pytest.raises(WorkerFailed, match="2 transactions failed in a row, the last with ProducerFenced"):
                 await engine.run()
         finally:
             await engine.stop()
+        assert len(noted.failures) == 2
+        await topics.catch_up()
+        assert topics.lines() == []
+
+
+async def test_an_agent_that_gives_a_chunk_up_costs_its_partition_a_claim_and_no_more(settings: EngineSettings) -> None:
+    given_up: list[Chunk] = []
+
+    async def forgetful(chunk: Chunk) -> None:
+        if given_up:
+            await answer(chunk)
+        else:
+            given_up.append(chunk)
+            chunk.result.cancel()
+
+    async with cluster(settings) as topics:
+        await topics.send(["org-1 e1 1"])
+        engine = Engine(changed(settings), lambda number, ids: Toy(number, ids, PARTITIONS), forgetful)
+        task = asyncio.create_task(engine.run())
+        try:
+            await topics.settle()
+        finally:
+            await engine.stop()
+            await task
+        assert topics.lines() == ["org-1 e1 1"]
 
 
 @pytest.mark.parametrize(
@@ -165,6 +201,17 @@ async def test_a_partition_begun_otherwise_halts(settings: EngineSettings, cell:
             await until(lambda: bool(noted.halts))
         assert list(noted.halts) == [2]
         assert sentence in str(noted.halts[2])
+
+
+async def test_a_log_of_identities_that_cannot_be_read_halts_its_partition(settings: EngineSettings) -> None:
+    noted = Noted()
+    async with cluster(settings):
+        async with AIOKafkaProducer(**settings.kafka) as producer:
+            await producer.send_and_wait(settings.topic("seen-ids"), b"\x02" + bytes(36), partition=2)
+        async with running(settings, noted):
+            await until(lambda: bool(noted.halts))
+        assert list(noted.halts) == [2]
+        assert "seen-ids: format 2" in str(noted.halts[2])
 
 
 async def test_input_that_is_gone_before_it_was_read_halts_its_partition(settings: EngineSettings) -> None:
