@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -29,9 +30,10 @@ def worked(history: Sequence[Sent], **how: Any) -> LedgerInMemory:
     return ledger
 
 
-def audited(history: Sequence[Sent]) -> Auditor:
+@cache
+def audited(seed: int) -> Auditor:
     auditor = Auditor()
-    for sent in history:
+    for sent in History(seed):
         for said in sent.says:
             if sent.input == "commands":
                 assert said is not None
@@ -102,7 +104,7 @@ def test_a_random_history_is_charged_to_the_last_picodollar(seed: int) -> None:
     history = list(History(seed))
     random = Random(seed)
     ledger = worked(history, chunk_sizes=lambda: random.randint(1, 40))
-    auditor = audited(history)
+    auditor = audited(seed)
 
     assert published(ledger) == auditor.published
     assert [letter.reason.value for letter in ledger.dead_letters] == auditor.dead
@@ -149,7 +151,7 @@ def test_the_histories_hold_what_they_are_for() -> None:
     charges = []
     duplicates = 0
     for seed in SEEDS:
-        auditor = audited(list(History(seed)))
+        auditor = audited(seed)
         told += [what for each in auditor.published.values() for what in each]
         dead |= set(auditor.dead)
         charges += auditor.charges

@@ -12,7 +12,7 @@ from typing import Any
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 PROMPT = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 
-# Dollars per million tokens in the order of TOKENS, as Anthropic's pages had them between April and October 2026.
+# Dollars per million tokens in the order of TOKENS, as Anthropic's pages had them from April 2026 on.
 RATES = {
     "claude-sonnet-4-5": ("3", "15", "0.3", "3.75", "6"),
     "claude-haiku-4-5": ("1", "5", "0.1", "1.25", "2"),
@@ -21,6 +21,7 @@ RATES = {
 LONG = {"claude-sonnet-4-5": ("6", "22.5", "0.6", "7.5", "12")}  # beyond 200,000 tokens of prompt
 FAST = {"claude-opus-4-6": Fraction(6)}
 FAST_ENDED = {"claude-opus-4-6": datetime(2026, 6, 29, tzinfo=UTC)}
+RETIRED = {"claude-sonnet-4-5": datetime(2026, 11, 30, tzinfo=UTC)}
 US = {"claude-opus-4-6": Fraction("1.1")}
 DOLLARS_PER_SEARCH = Fraction("0.01")
 PICO = 10**12
@@ -47,6 +48,8 @@ def price(facts: dict[str, Any]) -> Fraction | str:
     model = facts["model"]
     if model not in RATES:
         return "unknown_model"
+    if model in RETIRED and facts["occurred_at"] >= RETIRED[model]:
+        return "unpriced"
     long = model in LONG and sum(facts[name] for name in PROMPT) > 200_000
     tokens = sum(
         facts[name] * Fraction(rate) / 10**6
