@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench chaos clean
+.PHONY: help demo test check format bench clean
 help:            ## what one can ask for
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -25,7 +25,7 @@ check: $(VENV)/installed  ## lint, types, layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --verbose | tail -n 12
+	@$(BIN)/lint-imports
 
 format: $(VENV)/installed ## put the code into its format
 	@$(BIN)/ruff check --fix-only --quiet .
