@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from schemas.instants import format_instant
 
@@ -43,7 +44,7 @@ class Job:
         for number in range(self.organizations):
             org_id = f"org-{number:05d}"
             owner = {"kind": "user", "id": f"owner-{number:05d}", "scopes": []}
-            commands = [
+            commands: list[dict[str, Any]] = [
                 {
                     "command": "register_organization",
                     "plan": "enterprise",
