@@ -4,9 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from pipeline.agents import ledger_machine
 from pipeline.engine.contract import Run
+from pipeline.engine.journal import EngineCell
 from schemas.dead_letters import Reason
 from tests.support.bad_input import GOOD_CLOUD_EVENT
 from tests.support.builders import (
@@ -116,6 +118,25 @@ def test_after_a_conflict_the_first_payload_is_still_the_one() -> None:
     ledger.usage(ANOTHER["a token more"], FIRST)
     assert ledger.counters["duplicates"] == 2
     assert ledger.counters["dead_letters"] == 2
+
+
+def test_a_retry_within_the_horizon_is_known_also_when_one_chunk_took_weeks_together() -> None:
+    """In replay a chunk may span a month: identities are kept from its last arrival on, not from its beginning."""
+    ledger = LedgerInMemory()
+    first, last = "2026-05-04T00:00:00Z", "2026-05-31T00:00:00Z"
+    accounts = [ledger.record("commands", wire, micros(first)) for wire in (register(), add_member("ann"))]
+    taken = searches("e-1", 5, occurred_at=last)
+    ledger.process([*accounts, ledger.record("usage", taken, micros(last))])
+    assert ledger.chunks == 1
+    ledger.usage(
+        event(occurred_at="2026-06-11T00:00:00Z"), at="2026-06-11T00:00:00Z"
+    )  # days are forgotten as they pass
+    ledger.usage(taken, at="2026-07-05T00:00:00Z")  # exactly 35 days old
+    assert ledger.counters["duplicates"] == 1
+    cell = EngineCell(mode="replay", partitions=1, usage=1, commands=2, now_micros=micros(first))
+    assert cell.identified_micros == micros(first)
+    assert structs.replace(cell, usage_arrival_micros=micros(last)).identified_micros == micros(last)
+    assert structs.replace(cell, commands_arrival_micros=micros(last)).identified_micros == micros(last)
 
 
 # Counting.
