@@ -92,6 +92,7 @@ class Partition:
         self._quarantine_times: deque[float] = deque()
         self._failures = 0
         self._stopping = False
+        self._closing = False
         self.task = asyncio.create_task(self._run(), name=f"partition-{number}")
 
     @property
@@ -100,9 +101,9 @@ class Partition:
         return (self._ownership.cell.usage, self._ownership.cell.commands) if self._ownership else None
 
     def stop(self) -> None:
-        """Finish the transaction in hand; whatever else is under way has written nothing and is dropped."""
+        """Finish the transaction or the closing in hand; what else is under way has written nothing and is dropped."""
         self._stopping = True
-        if not (self._ownership and self._ownership.in_transaction):
+        if not (self._closing or (self._ownership and self._ownership.in_transaction)):
             self.task.cancel()
 
     async def _run(self) -> None:
@@ -161,11 +162,13 @@ class Partition:
                     self._failures = 0
                 self.active_at = time.monotonic()
         finally:
+            self._closing = True
             self._ownership = None
             identities.close()
             await close_consumer(reader, f"partition {self.number}: its reader")
             await transactions.close()
             self._around.observer.released(self.number)
+            self._closing = False
 
     async def _restore(self, identities: IdentityStore) -> tuple[EngineCell | None, dict[bytes, bytes]]:
         consumer = self._consumer(_RESTORE_FETCH_BYTES)
