@@ -38,12 +38,14 @@ class Cluster:
         self._consumer = AIOKafkaConsumer(
             **settings.kafka, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
         )
+        self._asker = AIOKafkaConsumer(**settings.kafka, isolation_level="read_uncommitted", enable_auto_commit=False)
         self._producer = AIOKafkaProducer(**settings.kafka)
 
     async def start(self, partitions: int = PARTITIONS, configs: Mapping[str, Mapping[str, str]] | None = None) -> None:
         await make_topics(self.settings, partitions, configs or {})
         await self._producer.start()
         await self._consumer.start()
+        await self._asker.start()
         self._consumer.assign(
             [TopicPartition(topic, number) for topic in self.settings.all_topics for number in range(partitions)]
         )
@@ -51,6 +53,7 @@ class Cluster:
     async def stop(self) -> None:
         await self._producer.stop()
         await self._consumer.stop()
+        await self._asker.stop()
 
     async def send(
         self, lines: Iterable[str], topic: str = "usage-events", partition: int | None = None, at_ms: int | None = None
@@ -88,8 +91,8 @@ class Cluster:
             await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Read all that is committed by now."""
-        ends = await self._consumer.end_offsets(self._consumer.assignment())
+        """Read all that is committed by now; a commit is acknowledged a little before it can be read everywhere."""
+        ends = await self._asker.end_offsets(self._consumer.assignment())
         while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
             await self.pull(100)
 
