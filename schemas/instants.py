@@ -52,22 +52,23 @@ def parse_instant(text: str) -> int:
 
 
 _MINUTES: dict[str, int] = {}
-_TAILS: dict[str, int] = {}
-_REMEMBERED = 100_000
+_SECONDS = {f"{second:02d}.": second * MICROS_PER_SECOND for second in range(60)}
+_FRACTION = {digits: 10 ** (6 - digits) for digits in range(1, 7)}
 
 
 def parse_instant_quickly(text: str) -> int:
-    """What parse_instant says, faster: of instants in UTC the minute and the rest are remembered apart."""
-    minute, tail = _MINUTES.get(text[:17]), _TAILS.get(text[17:])
-    if minute is not None and tail is not None:
-        return minute + tail
+    """What parse_instant says, faster: of an instant in UTC the minute is remembered, the rest is digits."""
+    minute = _MINUTES.get(text[:17])
+    if minute is not None and text[-1] == "Z":
+        second, fraction = _SECONDS.get(text[17:20]), text[20:-1]
+        unit = _FRACTION.get(len(fraction))
+        if second is not None and unit is not None and fraction.isascii() and fraction.isdigit():
+            return minute + second + int(fraction) * unit
     micros = parse_instant(text)
     if text[-1] == "Z":
-        for remembered in (_MINUTES, _TAILS):
-            if len(remembered) >= _REMEMBERED:
-                remembered.clear()
-        _TAILS[text[17:]] = tail = micros % MICROS_PER_MINUTE
-        _MINUTES[text[:17]] = micros - tail
+        if len(_MINUTES) >= 100_000:
+            _MINUTES.clear()
+        _MINUTES[text[:17]] = micros - micros % MICROS_PER_MINUTE
     return micros
 
 

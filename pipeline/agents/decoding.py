@@ -19,7 +19,7 @@ from schemas.instants import parse_instant_quickly
 from schemas.usage import NO_GEO_FACTOR, USAGE_TYPE, InvalidEvent, UsageEvent, read_event
 
 MAX_EVENTS_PER_RECORD = 10_000
-_IDENTITY_VERSION = b"\x01"
+_IDENTITY_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +254,7 @@ def identity_key(usage: Usage) -> bytes:
 
 def payload_digest(usage: Usage) -> bytes:
     """8 bytes over the named fields that differ from their default: a retry written differently is the same (R14)."""
-    return xxhash.xxh3_64_digest(_IDENTITY_VERSION + _encode(usage))
+    return xxhash.xxh3_64_digest(_encode(usage), _IDENTITY_VERSION)
 
 
 def decode_typed(raw: bytes) -> Usage:
