@@ -53,7 +53,7 @@ def parse_instant(text: str) -> int:
 
 _MINUTES: dict[str, int] = {}
 _SECONDS = {f"{second:02d}.": second * MICROS_PER_SECOND for second in range(60)}
-_FRACTION = {digits: 10 ** (6 - digits) for digits in range(1, 7)}
+_FRACTION = {1: 100_000, 2: 10_000, 3: 1_000, 4: 100, 5: 10, 6: 1}
 
 
 def parse_instant_quickly(text: str) -> int:
