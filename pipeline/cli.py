@@ -136,6 +136,31 @@ def query(sql: str, data_dir: Path | None, as_json: bool) -> None:
     run_query(sql, data_dir, as_json=as_json)
 
 
+@main.command()
+@click.argument("model", required=False)
+@click.option("--names", is_flag=True, help="Every name that products send, with the model it means.")
+@click.option("--price-book", "book", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@AS_JSON
+def prices(model: str | None, names: bool, book: Path | None, as_json: bool) -> None:
+    """The price book: every price id with its rates in USD per million tokens; of one MODEL or of all."""
+    from pipeline.price_book import load_price_book
+    from pipeline.price_list import name_rows, price_rows
+
+    rows = list((name_rows if names else price_rows)(load_price_book(book), model))
+    if not rows:
+        raise click.ClickException(f"the price book knows no model {model!r}; `usage-credits prices --names` lists all")
+    if as_json:
+        import json
+
+        click.echo(json.dumps(rows, indent=2))
+        return
+    heads = {name: name.removesuffix("_usd_per_mtok") for row in rows[:2] for name in row}
+    lines = [list(heads.values()), *([_cell(row.get(name)) for name in heads] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        click.echo("  ".join(map(str.ljust, line, widths)).rstrip())
+
+
 @main.group("import")
 def imports() -> None:
     """Usage that other tools have recorded → usage-events."""
@@ -182,6 +207,10 @@ def _show(answer: dict[str, Any], as_json: bool) -> None:
 
 def _sentences(answer: dict[str, Any]) -> str:
     return "\n".join(f"{name.replace('_', ' ')}: {_text(value)}" for name, value in answer.items())
+
+
+def _cell(value: object) -> str:
+    return "–" if value is None else str(value)
 
 
 def _text(value: object) -> str:

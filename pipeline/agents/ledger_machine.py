@@ -150,7 +150,7 @@ class LedgerMachine:
         """Charge the events of some records; their identities are looked up together."""
         counters, fresh, quarantined = self.state.counters, self._fresh, self._quarantined
         organizations, charge = self.state.organizations, self.charging.charge
-        rows, row_months = self._rows, self._row_months
+        rows = self._rows
         rows_before = len(rows)
         keys = [identity_key(event) if isinstance(event, Usage) else _NO_KEY for event in events]
         known = self.identities.look_up(keys)
@@ -175,7 +175,7 @@ class LedgerMachine:
                     arrived, first = arrival_micros(record), self._elsewhere(record, index)
                 else:
                     arrived, first = record.timestamp * 1000, None
-                row, month, breach, block_tag = charge(organization, event, arrived, record.offset, index, first)
+                row, breach, block_tag = charge(organization, event, arrived, record.offset, index, first)
             except Rejected as rejected:
                 self._reject(record, index, event, rejected)
             except Exception as error:
@@ -183,10 +183,10 @@ class LedgerMachine:
             else:
                 fresh[key] = digest + block_tag.to_bytes(4, "big")
                 rows.append(row)
-                row_months.append(month)
                 if breach is not None:
                     self._publish(breach)
         self._bytes += sum(map(len, rows[rows_before:]))
+        self._events += len(events)
         self._taken += records
         counters.usage_records += records
         counters.usage_events += len(events)
@@ -278,7 +278,7 @@ class LedgerMachine:
         self._bytes += len(value)
 
     def _priced_usage(self) -> list[Output]:
-        """The chunk's rows as JSON lines, cut below what a Kafka batch may hold; headers say months and rows."""
+        """The chunk's rows as JSON lines, cut below what a Kafka batch may hold."""
         outputs: list[Output] = []
         begin = size = 0
         for end, line in enumerate(self._rows):
@@ -290,17 +290,15 @@ class LedgerMachine:
         return outputs
 
     def _lines(self, begin: int, end: int) -> Output:
-        months = ",".join(sorted(set(self._row_months[begin:end])))
-        headers = (("months", months.encode()), ("rows", b"%d" % (end - begin)))
-        return Output(None, "\n".join([*self._rows[begin:end], ""]).encode(), headers)
+        return Output(None, "\n".join([*self._rows[begin:end], ""]).encode())
 
     # Small things.
 
     def _start_chunk(self) -> None:
         self._taken = 0
         self._bytes = 0
+        self._events = 0
         self._rows: list[str] = []
-        self._row_months: list[str] = []
         self._outputs: dict[str, list[Output]] = {}
         self._forwards: list[Forward] = []
         self._fresh: dict[bytes, bytes] = {}
@@ -308,7 +306,7 @@ class LedgerMachine:
         self._counts_before = self.state.counters.snapshot()
 
     def _is_full(self) -> bool:
-        return self._bytes > MAX_CHUNK_BYTES or len(self._rows) > MAX_CHUNK_EVENTS
+        return self._bytes > MAX_CHUNK_BYTES or self._events > MAX_CHUNK_EVENTS
 
     def _is_foreign(self, org_id: str) -> bool:
         return partition_of(org_id.encode(), self.partitions) != self.partition

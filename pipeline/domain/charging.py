@@ -49,8 +49,8 @@ class Rejected(Exception):
         self.reason = reason
 
 
-Charged = tuple[str, str, LimitBreached | None, int]
-"""What one event led to: its row as JSON, its charge month, the breach it caused, its price block's tag (R15)."""
+Charged = tuple[str, LimitBreached | None, int]
+"""What one event led to: its row as JSON, the breach it caused if any, its price block's tag (R15)."""
 
 
 class Charging:
@@ -148,7 +148,7 @@ class Charging:
                     input_index=index,
                 )
                 breach = limits.charged(self.state, organization, month, arrived_at_micros, crossing)
-        return row, charge_month, breach, rates.block_tag
+        return row, breach, rates.block_tag
 
     def _price(self, usage: Usage) -> tuple[Rates, tuple[int, int, int, int, int, int]]:
         """The rates in force and what each kind costs; price_usage (domain/pricing.py) says the same in plain words."""

@@ -146,3 +146,17 @@ def test_passwords_are_not_shown() -> None:
     assert without_password("http://default:s3cret@127.0.0.1:8123") == "http://default:***@127.0.0.1:8123"
     assert without_password("http://127.0.0.1:8123") == "http://127.0.0.1:8123"
     assert "s3cret" not in without_password("https://analyst:s3cret@clickhouse.example/db")
+
+
+def test_prices_lists_every_price_id_of_a_model_with_its_rates() -> None:
+    result = run("prices", "claude-opus-4-6", "--json")
+    rows = {row["price_id"]: row for row in json.loads(result.stdout)}
+    assert rows["claude-opus-4-6@2026-02-05"]["input_usd_per_mtok"] == "5.00"
+    assert rows["claude-opus-4-6@2026-02-05+batch"]["input_usd_per_mtok"] == "2.50"
+    assert run("prices", "claude-opus-4-6").stdout.splitlines()[0].split()[:2] == ["price_id", "model"]
+
+
+def test_prices_of_an_unknown_model_says_where_to_look() -> None:
+    result = run("prices", "claude-opus-99")
+    assert result.exit_code == 1
+    assert "usage-credits prices --names" in result.stderr
