@@ -55,6 +55,8 @@ def quiet_libraries() -> None:
     """Let clients that retry keep it to themselves: we say in a sentence what they would say in twenty."""
     for name in ("aiokafka", "clickhouse_connect", "urllib3", "kafka", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in ("faust", "mode"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _kafka() -> str:

@@ -20,14 +20,18 @@ def run_ledger() -> NoReturn:
 
     from pipeline.app import engine_settings, ledger_app
     from pipeline.engine.preflight import partitions_when_ready
+    from pipeline.errors import quiet_libraries
 
     settings = Settings()
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+    quiet_libraries()  # again: importing Faust gave some of them their voice back
     # The worker looks again; asked first, it answers with a sentence instead of a crashed service.
     asyncio.run(partitions_when_ready(engine_settings(settings)))
     code: int | str | None = 0
     try:
-        faust.Worker(ledger_app(settings), loglevel="INFO", redirect_stdouts=False).execute_from_commandline()
+        faust.Worker(
+            ledger_app(settings), loglevel="INFO", redirect_stdouts=False, override_logging=False
+        ).execute_from_commandline()
     except SystemExit as exit_:
         code = exit_.code
     raise SystemExit(1 if code else 0)
