@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 
-from pipeline.engine.closing import close_consumer
+from pipeline.engine.clients import close_consumer, start_client
 from pipeline.engine.observer import describe
 from pipeline.engine.settings import EngineSettings
 
@@ -46,7 +46,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
 
     async def start(self) -> None:
         self._consumer.subscribe(list(self._settings.inputs.values()), listener=self)
-        await self._consumer.start()
+        await start_client(self._consumer)
 
     async def stop(self) -> None:
         """Leave the group, so that the others need not wait for a session to end."""

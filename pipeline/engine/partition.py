@@ -24,7 +24,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from pipeline.engine.closing import close_consumer
+from pipeline.engine.clients import close_consumer, start_client
 from pipeline.engine.contract import EventFailed, InvariantBroken, MachineFactory, Place
 from pipeline.engine.identity import IdentityStore
 from pipeline.engine.inputs import Ends, Inputs
@@ -138,7 +138,7 @@ class Partition:
             machine = self._around.new_machine(self.number, identities)
             with machine_at_work():
                 machine.restore(cells.items())
-            await reader.start()
+            await start_client(reader)
             inputs = Inputs(self._settings, self.number, reader, self._around.ends)
             await inputs.open(cell)
             self._around.observer.claimed(self.number, len(cells), time.monotonic() - started)
@@ -172,8 +172,8 @@ class Partition:
 
     async def _restore(self, identities: IdentityStore) -> tuple[EngineCell | None, dict[bytes, bytes]]:
         consumer = self._consumer(_RESTORE_FETCH_BYTES)
-        await consumer.start()
         try:
+            await start_client(consumer)
             state, seen = (
                 TopicPartition(self._settings.topic(topic), self.number)
                 for topic in (self._settings.ledger_state, self._settings.seen_ids)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from pipeline.engine.closing import close_producer
+from pipeline.engine.clients import close_producer, start_client
 from pipeline.engine.contract import InvariantBroken
 from pipeline.engine.preflight import Refused
 from pipeline.engine.records import FORWARD_MAX_BYTES
@@ -61,7 +61,7 @@ class Transactions:
     async def claim(self) -> None:
         """Fence whoever held the partition, and learn where its topics lie."""
         async with asyncio.timeout(self._settings.transaction_timeout_seconds):
-            await self._producer.start()
+            await start_client(self._producer)
             for topic in self._settings.all_topics:
                 await self._producer.partitions_for(topic)
 

@@ -1,7 +1,9 @@
-"""Stops Kafka clients within a few seconds, whatever state they are in; the next claim settles what they leave open.
+"""Starts Kafka clients whole, and stops them within a few seconds, whatever state they are in.
 
-aiokafka's own stop() waits for ever for batches that no broker takes, ends as if cancelled where a fetch was in the
-middle of a retry, and then leaves a sending task and connections behind: those are ended here, by its private parts.
+What a stopped one leaves open on the brokers the next claim settles. aiokafka loses a connection when its start() is
+cancelled while it asks the first broker for the cluster, so a start is not cancelled but waited for. Its own stop()
+waits for ever for batches that no broker takes, ends as if cancelled where a fetch was in the middle of a retry, and
+then leaves a sending task and connections behind: those are ended here, by its private parts.
 """
 
 import asyncio
@@ -17,6 +19,20 @@ log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 5.0
 _CANCEL_SECONDS = 1.0
+
+
+async def start_client(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
+    """Start a client; whoever is cancelled meanwhile is so when it has started, or some seconds later."""
+    starting = asyncio.create_task(client.start())
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.wait({starting}, timeout=_CLOSE_SECONDS)
+        starting.cancel()
+        await asyncio.wait({starting}, timeout=_CANCEL_SECONDS)
+        if starting.done() and not starting.cancelled():
+            starting.exception()  # looked at: nobody waits for it any more
+        raise
 
 
 async def close_consumer(consumer: AIOKafkaConsumer, what: str) -> None:
