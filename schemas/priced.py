@@ -12,7 +12,10 @@ from schemas.usage import Funding
 
 
 class PricedUsage(Model):
-    """A row; `cost_picousd` is the sum of its parts, and each part is quantity times the rate of `price_id`.
+    """A row; `cost_picousd` is the sum over what was used of quantity times rate, exactly.
+
+    `model` is as the event has it; `price_id` begins with the model's own name. `rates_picousd` are those of the price
+    id: per input, output, cache read, 5 minutes' and 1 hour's cache write token, and per web search.
 
     `leg` is 0 for a row or a correction's reverse (quantities and costs negative), 1 for its rebooking (R15).
     `input_*` is where the ledger processed the event in `usage-events`; `origin_*` is where the event first lay,
@@ -28,6 +31,7 @@ class PricedUsage(Model):
     product: Identifier
     model: Identifier
     price_id: str
+    rates_picousd: Annotated[tuple[Picousd, ...], Field(strict=False, min_length=6, max_length=6)]
     occurred_at_micros: Instant = Field(alias="occurred_at")
     arrived_at_micros: Instant = Field(alias="arrived_at")
     usage_month: MonthText
@@ -44,12 +48,6 @@ class PricedUsage(Model):
     cache_write_1h_tokens: int = 0
     web_search_requests: int = 0
     cost_picousd: Picousd
-    input_picousd: Picousd = 0
-    output_picousd: Picousd = 0
-    cache_read_picousd: Picousd = 0
-    cache_write_5m_picousd: Picousd = 0
-    cache_write_1h_picousd: Picousd = 0
-    web_search_picousd: Picousd = 0
     corrects: OptionalIdentifier = ""
     leg: Annotated[int, Field(ge=0, le=1)] = 0
     input_partition: Count
@@ -59,3 +57,16 @@ class PricedUsage(Model):
     origin_partition: Count | None = None
     origin_offset: Count | None = None
     origin_index: Count | None = None
+
+    @property
+    def parts_picousd(self) -> tuple[int, ...]:
+        """What each kind cost, in the order of the rates."""
+        quantities = (
+            self.input_tokens,
+            self.output_tokens,
+            self.cache_read_tokens,
+            self.cache_write_5m_tokens,
+            self.cache_write_1h_tokens,
+            self.web_search_requests,
+        )
+        return tuple(quantity * rate for quantity, rate in zip(quantities, self.rates_picousd, strict=True))

@@ -33,6 +33,7 @@ _COLUMNS: Mapping[str, tuple[str, str | None]] = {
     "product": ("String", None),
     "model": ("String", None),
     "price_id": ("String", None),
+    "rates_picousd": ("Array(Decimal(38, 0))", None),
     "occurred_at": ("DateTime64(6, 'UTC')", None),
     "arrived_at": ("DateTime64(6, 'UTC')", None),
     "usage_month": ("String", None),
@@ -49,12 +50,6 @@ _COLUMNS: Mapping[str, tuple[str, str | None]] = {
     "cache_write_1h_tokens": ("Int64", None),
     "web_search_requests": ("Int64", None),
     "cost_picousd": ("Decimal(38, 0)", f"cost_picousd * {_PICOUSD}"),
-    "input_picousd": ("Decimal(38, 0)", f"input_picousd * {_PICOUSD}"),
-    "output_picousd": ("Decimal(38, 0)", f"output_picousd * {_PICOUSD}"),
-    "cache_read_picousd": ("Decimal(38, 0)", f"cache_read_picousd * {_PICOUSD}"),
-    "cache_write_5m_picousd": ("Decimal(38, 0)", f"cache_write_5m_picousd * {_PICOUSD}"),
-    "cache_write_1h_picousd": ("Decimal(38, 0)", f"cache_write_1h_picousd * {_PICOUSD}"),
-    "web_search_picousd": ("Decimal(38, 0)", f"web_search_picousd * {_PICOUSD}"),
     "corrects": ("String", None),
     "leg": ("UInt8", None),
     "input_partition": ("UInt32", None),
@@ -68,9 +63,24 @@ _COLUMNS: Mapping[str, tuple[str, str | None]] = {
 }
 LINE_COLUMNS = tuple(_COLUMNS)
 
+# What each kind cost is quantity times rate, and their sum is checked (R12).
+_KINDS = {
+    "input_usd": "input_tokens",
+    "output_usd": "output_tokens",
+    "cache_read_usd": "cache_read_tokens",
+    "cache_write_5m_usd": "cache_write_5m_tokens",
+    "cache_write_1h_usd": "cache_write_1h_tokens",
+    "web_search_usd": "web_search_requests",
+}
+_PARTS = {usd: f"{quantity} * rates_picousd[{at}]" for at, (usd, quantity) in enumerate(_KINDS.items(), start=1)}
+_ADDS_UP = f"throwIf({' + '.join(_PARTS.values())} != cost_picousd, 'a row costs other than its parts') = 0"
+
 _STRUCTURE = ", ".join(f"{name} {kind}" for name, (kind, _) in _COLUMNS.items())
-_TARGETS = ", ".join(name.replace("_picousd", "_usd") for name in _COLUMNS)
-_VALUES = ", ".join(value or name for name, (_, value) in _COLUMNS.items())
+_STORED = {name: value or name for name, (_, value) in _COLUMNS.items() if name != "rates_picousd"}
+_SELECTED = _STORED | {"model": "splitByChar('@', price_id)[1]", "model_as_sent": "model"}
+_SELECTED |= {usd: f"({part}) * {_PICOUSD}" for usd, part in _PARTS.items()}
+_TARGETS = ", ".join(name.replace("_picousd", "_usd") for name in _SELECTED)
+_VALUES = ", ".join(_SELECTED.values())
 
 # In a JSON string the quotes would be escaped, so this is found in the field alone.
 _CHARGE_MONTH = re.compile(rb'"charge_month":"(\d{4}-\d\d)"')
@@ -108,6 +118,7 @@ class PricedUsageProgress:
             f"FROM input({literal(_STRUCTURE)}) "
             f"WHERE {claim.fence()} "
             f"AND throwIf({elsewhere}, 'a row lies in a partition or a month that is not its own') = 0 "
+            f"AND {_ADDS_UP} "
             f"AND {self._beyond(month, ranges)} "
             "FORMAT JSONEachRow"
         )

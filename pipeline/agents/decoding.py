@@ -1,4 +1,4 @@
-"""Decoding usage records: the bytes of one Kafka record in; its events, or why an event or the record is none, out.
+"""Decoding usage records: the bytes of Kafka records in; their events, or why an event or a record is none, out.
 
 Nearly every event takes the quick way, a compiled struct; whatever that refuses is judged by the pydantic models, so
 what is an event, and why not, is said in one place (schemas/usage.py). Source: docs/rules.md R9, R14, R14a, R17.
@@ -14,8 +14,9 @@ import msgspec
 import xxhash
 
 from pipeline.domain.compiled import Usage, compile_struct
+from schemas.base import is_identifier
 from schemas.dead_letters import MAX_RECORD_BYTES, Reason
-from schemas.instants import parse_instant_quickly
+from schemas.instants import format_instant, parse_canonical, parse_instant_quickly
 from schemas.usage import NO_GEO_FACTOR, USAGE_TYPE, InvalidEvent, UsageEvent, read_event
 
 MAX_EVENTS_PER_RECORD = 10_000
@@ -34,8 +35,18 @@ class BadEvent:
 
 Decoded = Usage | BadEvent
 
+
+@dataclass(slots=True)
+class Batch:
+    """Events in columns: what each is, when it occurred, the key of its identity; of a BadEvent 0 and no bytes."""
+
+    events: list[Decoded]
+    occurred_at_micros: list[int]
+    keys: list[bytes]
+
+
 _Usage: Any = Usage
-_Data: Any = compile_struct(UsageEvent, without=("event_id", "source", "occurred_at_micros"))
+_Data: Any = compile_struct(UsageEvent, without=("event_id", "source", "occurred_at"))
 
 
 class _CloudEvent(msgspec.Struct, gc=False):
@@ -62,8 +73,60 @@ _BRACE = ord("{")
 _DEFAULTS = dict(zip(_Usage.__struct_fields__[::-1], _Usage.__struct_defaults__[::-1], strict=False))
 _STANDARD: str = _DEFAULTS["processing"]
 _NO_GEO: str = _DEFAULTS["inference_geo"]
+_NO_SOURCE: str = _DEFAULTS["source"]
 _USUAL_CLOUD_EVENT = b'{"specversion"'
 _MARKS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[][{},]', re.DOTALL)
+
+
+def decode_singles(values: Sequence[Any]) -> Batch | None:
+    """The events of records that hold one bare event each; None where some record may hold something else."""
+    try:
+        if max(map(len, values)) > MAX_RECORD_BYTES:
+            return None
+        events: list[Any] = list(map(_decode_bare, values))
+    except (*_REFUSALS, TypeError):  # a record may have no value
+        return None
+    occurred_at_micros, keys = [], []
+    known, digest = _KNOWN, xxhash.xxh3_128_digest
+    for number, usage in enumerate(events):
+        micros = parse_canonical(usage.occurred_at)
+        org_id, source, event_id = usage.org_id, usage.source, usage.event_id
+        if (
+            micros is not None
+            and event_id.isascii()
+            and event_id.isprintable()
+            and 0 < len(event_id) <= 128
+            and " " not in event_id
+            and org_id in known
+            and usage.user_id in known
+            and usage.product in known
+            and usage.model in known
+            and (source is _NO_SOURCE or source in known)
+            and usage.processing is _STANDARD
+            and usage.speed is _STANDARD
+            and usage.inference_geo is _NO_GEO
+            and usage.corrects is None
+        ):
+            occurred_at_micros.append(micros)
+            keys.append(digest(f"{org_id} {source} {event_id}".encode()))
+        else:
+            event = events[number] = decode_event(values[number])
+            occurred_at_micros.append(_occurred(event))
+            keys.append(_key(event))
+    return Batch(events, occurred_at_micros, keys)
+
+
+def batch_of(events: list[Decoded]) -> Batch:
+    """Events that were decoded one by one, in columns."""
+    return Batch(events, list(map(_occurred, events)), list(map(_key, events)))
+
+
+def _occurred(event: Decoded) -> int:
+    return 0 if isinstance(event, BadEvent) else event.occurred_at_micros
+
+
+def _key(event: Decoded) -> bytes:
+    return b"" if isinstance(event, BadEvent) else identity_key(event)
 
 
 def decode_record(value: bytes | None) -> list[Decoded]:
@@ -154,50 +217,46 @@ def _from_cloud_event(raw: bytes) -> Any:
     if not event.source:
         raise ValueError("a CloudEvent's source is not empty")
     data = {name: getattr(event.data, name) for name in _DATA_FIELDS}
-    return _Usage(event_id=event.id, source=event.source, occurred_at_micros=event.time, **data)
+    return _Usage(event_id=event.id, source=event.source, occurred_at=event.time, **data)
 
 
 def _normalized(usage: Any) -> Usage:
-    """The struct with the values the model would have: instants as micros, null and no-factor values as defaults.
+    """The struct with the values the model would have: null and no-factor values as defaults, canonical instants.
 
     Raises:
         ValueError: a text that only the model can judge.
     """
-    usage.occurred_at_micros = parse_instant_quickly(usage.occurred_at_micros)
     # What is absent is the default's very object, and only that is left out of the payload digest.
+    if usage.processing is not _STANDARD:
+        usage.processing = _known_or(_STANDARD, usage.processing)
+    if usage.speed is not _STANDARD:
+        usage.speed = _known_or(_STANDARD, usage.speed)
+    if usage.inference_geo is not _NO_GEO:
+        geo = usage.inference_geo
+        usage.inference_geo = _NO_GEO if geo in NO_GEO_FACTOR else _known_or(_NO_GEO, geo)
+    if parse_canonical(usage.occurred_at) is None:
+        usage.occurred_at = format_instant(parse_instant_quickly(usage.occurred_at))
     known = _KNOWN
-    processing, speed, geo = usage.processing, usage.speed, usage.inference_geo
-    if processing is not _STANDARD:
-        if processing is None or processing == _STANDARD:
-            usage.processing = _STANDARD
-        elif processing not in known:
-            raise ValueError("left to the model")
-    if speed is not _STANDARD:
-        if speed is None or speed == _STANDARD:
-            usage.speed = _STANDARD
-        elif speed not in known:
-            raise ValueError("left to the model")
-    if geo is not _NO_GEO:
-        if geo is None or geo in NO_GEO_FACTOR:
-            usage.inference_geo = _NO_GEO
-        elif geo not in known:
-            raise ValueError("left to the model")
-    event_id, source = usage.event_id, usage.source
     if not (
-        event_id.isascii()
-        and event_id.isprintable()
-        and " " not in event_id
-        and 0 < len(event_id) <= 128
+        is_identifier(usage.event_id)
         and usage.org_id in known
         and usage.user_id in known
         and usage.product in known
         and usage.model in known
-        and (not source or source in known)
+        and (not usage.source or usage.source in known)
         and usage.corrects is None
     ):
         raise ValueError("left to the model")
     normalized: Usage = usage
     return normalized
+
+
+def _known_or(default: str, value: str | None) -> str:
+    if value is None or value == default:
+        return default
+    if value not in _KNOWN:
+        raise ValueError("left to the model")
+    return value
 
 
 _KNOWN: set[str] = set()
@@ -232,10 +291,8 @@ def _judge(raw: bytes) -> Decoded:
 
 def compiled(event: UsageEvent) -> Usage:
     """The compiled form of a model."""
-    usage: Any = msgspec.convert(event.model_dump(mode="json", exclude_defaults=True), Usage)
-    usage.occurred_at_micros = event.occurred_at_micros
-    same: Usage = usage
-    return same
+    usage: Usage = msgspec.convert(event.model_dump(mode="json", exclude_defaults=True), Usage)
+    return usage
 
 
 def _reason(error: InvalidEvent) -> Reason:
@@ -252,9 +309,20 @@ def identity_key(usage: Usage) -> bytes:
     return xxhash.xxh3_128_digest(f"{usage.org_id} {usage.source} {usage.event_id}".encode())
 
 
+def payload_of(usage: Usage) -> bytes:
+    """The named fields that differ from their default, as JSON: a retry written differently gives the same (R14)."""
+    payload: bytes = _encode(usage)
+    return payload
+
+
+def digest_of(payload: bytes) -> bytes:
+    """8 bytes that stand for a payload."""
+    return xxhash.xxh3_64_digest(payload, _IDENTITY_VERSION)
+
+
 def payload_digest(usage: Usage) -> bytes:
-    """8 bytes over the named fields that differ from their default: a retry written differently is the same (R14)."""
-    return xxhash.xxh3_64_digest(_encode(usage), _IDENTITY_VERSION)
+    """What two deliveries of one event have in common."""
+    return digest_of(payload_of(usage))
 
 
 def decode_typed(raw: bytes) -> Usage:

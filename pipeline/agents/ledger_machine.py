@@ -11,7 +11,17 @@ from typing import Any
 import msgspec
 
 from pipeline.agents import dead_letters
-from pipeline.agents.decoding import BadEvent, Decoded, decode_record, identity_key, payload_digest, raw_event
+from pipeline.agents.decoding import (
+    BadEvent,
+    Batch,
+    Decoded,
+    batch_of,
+    decode_record,
+    decode_singles,
+    digest_of,
+    payload_of,
+    raw_event,
+)
 from pipeline.domain import accounts, calendar, limits
 from pipeline.domain.charging import Charging, Rejected, Rules
 from pipeline.domain.compiled import Usage
@@ -22,7 +32,6 @@ from pipeline.engine.contract import (
     EventFailed,
     Forward,
     Identities,
-    Identity,
     InputRecord,
     InvariantBroken,
     Output,
@@ -40,9 +49,9 @@ RULES_VERSION = 1
 GROUP_EVENTS = 500
 MAX_CHUNK_EVENTS = 20_000
 MAX_CHUNK_BYTES = 16_000_000
-MAX_VALUE_BYTES = 900_000
+MAX_VALUE_BYTES = 890_000
+_STRIDE_PIECES = 32
 
-_NO_KEY = b""
 _BUG = "a bug of ours; the log says more. Send it again once that is mended"
 _encode = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
@@ -75,6 +84,7 @@ class LedgerMachine:
     def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> None:
         """Take over what an earlier life committed."""
         self.state.restore(cells)
+        self.charging.time_moved()
 
     def next_due_micros(self) -> int | None:
         """The next month end or month close; first of all, the calendar's opening."""
@@ -86,6 +96,7 @@ class LedgerMachine:
         for _ in range(budget):
             if not calendar.advance(self.state, self.rules, now_micros):
                 break
+        self.charging.time_moved()
         return self.finish()
 
     def begin(self, now_micros: int, quarantined: frozenset[Place]) -> None:
@@ -102,30 +113,29 @@ class LedgerMachine:
                 if self._is_full():
                     return False
             return True
+        records = run.records
+        if (batch := decode_singles([record.value for record in records])) is not None:
+            self._usage(records, [0] * len(records), batch, len(records))
+            return not self._is_full()
+        first = 0
         events: list[Decoded] = []
         places: list[tuple[InputRecord, int]] = []
-        records = 0
-        for record in run.records:
+        for number, record in enumerate(records, start=1):
             decoded = decode_record(record.value)
-            if len(decoded) == 1:
-                events += decoded
-                places.append((record, 0))
-            else:
-                events += decoded
-                places += [(record, index) for index in range(len(decoded))]
-            records += 1
-            if len(events) >= GROUP_EVENTS:
-                self._usage(places, events, records)
-                events, places, records = [], [], 0
+            events += decoded
+            places += [(record, index) for index in range(len(decoded))]
+            if len(events) >= GROUP_EVENTS or number == len(records):
+                indexes = [index for _, index in places]
+                self._usage([record for record, _ in places], indexes, batch_of(events), number - first)
+                first, events, places = number, [], []
                 if self._is_full():
                     return False
-        self._usage(places, events, records)
-        return not self._is_full()
+        return True
 
     def finish(self) -> Effects:
         """Everything the chunk wants written."""
         state, outputs = self.state, self._outputs
-        if self._rows:
+        if self.charging.rows:
             outputs[PRICED_USAGE.name] = self._priced_usage()
         counts = state.counters.snapshot()
         if counts != self._counts_before:
@@ -135,7 +145,7 @@ class LedgerMachine:
             taken=self._taken,
             outputs=outputs,
             cells=state.take_changes(),
-            identities=list(map(Identity._make, self._fresh.items())),
+            identities=self._fresh,
             forwards=self._forwards,
             counts={
                 name: after - before
@@ -146,16 +156,23 @@ class LedgerMachine:
 
     # Usage.
 
-    def _usage(self, places: Sequence[tuple[InputRecord, int]], events: Sequence[Decoded], records: int) -> None:
-        """Charge the events of some records; their identities are looked up together."""
+    def _usage(self, records: Sequence[InputRecord], indexes: Sequence[int], batch: Batch, records_read: int) -> None:
+        """Charge a batch of events; their identities are looked up together.
+
+        Args:
+            records: the record of each event.
+            indexes: of the events in their records.
+            records_read: how many different records these are.
+        """
         counters, fresh, quarantined = self.state.counters, self._fresh, self._quarantined
         organizations, charge = self.state.organizations, self.charging.charge
-        rows = self._rows
-        rows_before = len(rows)
-        keys = [identity_key(event) if isinstance(event, Usage) else _NO_KEY for event in events]
-        known = self.identities.look_up(keys)
+        rows = self.charging.rows
+        pieces_before = len(rows)
+        known = self.identities.look_up(batch.keys)
         event: Any  # a Usage once it is no BadEvent; told apart by a type check that costs nothing
-        for (record, index), event, key, remembered in zip(places, events, keys, known, strict=True):
+        for record, index, event, occurred, key, remembered in zip(
+            records, indexes, batch.events, batch.occurred_at_micros, batch.keys, known, strict=True
+        ):
             try:
                 if quarantined and Place("usage", record.offset, index) in quarantined:
                     raise Rejected(Reason.INTERNAL_ERROR, _BUG)
@@ -165,8 +182,10 @@ class LedgerMachine:
                 if organization is None:
                     self._forward(record, index, event)
                     continue
-                digest = payload_digest(event)
-                remembered = remembered or fresh.get(key)
+                payload = payload_of(event)
+                digest = digest_of(payload)
+                if remembered is None:
+                    remembered = fresh.get(key)
                 if remembered is not None:
                     _refuse_conflict(event, digest, remembered)
                     counters.duplicates += 1
@@ -175,23 +194,24 @@ class LedgerMachine:
                     arrived, first = arrival_micros(record), self._elsewhere(record, index)
                 else:
                     arrived, first = record.timestamp * 1000, None
-                row, breach, block_tag = charge(organization, event, arrived, record.offset, index, first)
+                fresh[key] = digest + charge(
+                    organization, event, occurred, payload, arrived, record.offset, index, first
+                )
             except Rejected as rejected:
                 self._reject(record, index, event, rejected)
             except Exception as error:
                 raise EventFailed(Place("usage", record.offset, index), error) from error
-            else:
-                fresh[key] = digest + block_tag.to_bytes(4, "big")
-                rows.append(row)
-                if breach is not None:
-                    self._publish(breach)
-        self._bytes += sum(map(len, rows[rows_before:]))
-        self._events += len(events)
-        self._taken += records
-        counters.usage_records += records
-        counters.usage_events += len(events)
-        counters.accepted += len(rows) - rows_before
-        counters.rows += len(rows) - rows_before
+            if self.charging.breaches:
+                self._publish(self.charging.breaches.pop())
+        pieces = rows[pieces_before:]
+        charged = len(pieces) // 2
+        self._bytes += sum(map(len, pieces))
+        self._events += len(batch.events)
+        self._taken += records_read
+        counters.usage_records += records_read
+        counters.usage_events += len(batch.events)
+        counters.accepted += charged
+        counters.rows += charged
 
     def _forward(self, record: InputRecord, index: int, usage: Usage) -> None:
         """Hand an event to the partition it belongs to; here it is neither priced nor deduplicated (R43).
@@ -279,18 +299,17 @@ class LedgerMachine:
 
     def _priced_usage(self) -> list[Output]:
         """The chunk's rows as JSON lines, cut below what a Kafka batch may hold."""
+        pieces = self.charging.rows
         outputs: list[Output] = []
         begin = size = 0
-        for end, line in enumerate(self._rows):
-            if size + len(line) + 1 > MAX_VALUE_BYTES:
-                outputs.append(self._lines(begin, end))
+        for end in range(0, len(pieces), _STRIDE_PIECES):
+            more = sum(map(len, pieces[end : end + _STRIDE_PIECES]))
+            if size + more > MAX_VALUE_BYTES:
+                outputs.append(Output(None, b"".join(pieces[begin:end])))
                 begin, size = end, 0
-            size += len(line) + 1
-        outputs.append(self._lines(begin, len(self._rows)))
+            size += more
+        outputs.append(Output(None, b"".join(pieces[begin:])))
         return outputs
-
-    def _lines(self, begin: int, end: int) -> Output:
-        return Output(None, "\n".join([*self._rows[begin:end], ""]).encode())
 
     # Small things.
 
@@ -298,7 +317,7 @@ class LedgerMachine:
         self._taken = 0
         self._bytes = 0
         self._events = 0
-        self._rows: list[str] = []
+        self.charging.rows = []
         self._outputs: dict[str, list[Output]] = {}
         self._forwards: list[Forward] = []
         self._fresh: dict[bytes, bytes] = {}

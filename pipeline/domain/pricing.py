@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import ClassVar, NamedTuple
 
@@ -61,6 +61,16 @@ class Rates:
     web_search: int | None
     complete: CostParts | None
     """All six if none is missing: then cost is quantity times rate, without a look at each."""
+
+    in_rows: str = field(init=False)
+    """What the rows priced at these rates have in common."""
+    tag_bytes: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        each = (self.input, self.output, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.web_search)
+        digits = ",".join(f'"{rate or 0}"' for rate in each)
+        object.__setattr__(self, "tag_bytes", self.block_tag.to_bytes(4, "big"))
+        object.__setattr__(self, "in_rows", f',"price_id":"{self.price_id}","rates_picousd":[{digits}]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +236,13 @@ def variant_suffix(processing: str | None, speed: str | None, inference_geo: str
         UnpricedUsage: a value that no rule names.
     """
     parts = []
-    for field, value, suffixes in (
+    for name, value, suffixes in (
         ("processing", processing, PROCESSING),
         ("speed", speed, SPEED),
         ("inference_geo", inference_geo, INFERENCE_GEO),
     ):
         if value not in suffixes:
-            raise UnpricedUsage(f"{field} {value!r} has no price; known are {', '.join(filter(None, suffixes))}")
+            raise UnpricedUsage(f"{name} {value!r} has no price; known are {', '.join(filter(None, suffixes))}")
         parts.append(suffixes[value])
     return "".join(parts)
 
@@ -249,47 +259,50 @@ def cost_parts(
     """Quantity times rate, part by part.
 
     Raises:
+        UnpricedUsage: see rates_for.
+    """
+    used = CostParts(
+        input_tokens,
+        output_tokens,
+        cache_read_tokens,
+        cache_write_5m_tokens,
+        cache_write_1h_tokens,
+        web_search_requests,
+    )
+    return CostParts(*(quantity * rate for quantity, rate in zip(used, rates_for(rates, used), strict=True)))
+
+
+def rates_for(rates: Rates, used: tuple[int, int, int, int, int, int]) -> CostParts:
+    """All six rates; 0 for what the book has no rate for, if none of it was used.
+
+    Raises:
         UnpricedUsage: something was used that the book has no rate for (R11: a missing rate matters only then).
     """
-    if (each := rates.complete) is not None:
-        return CostParts(
-            input_tokens * each.input,
-            output_tokens * each.output,
-            cache_read_tokens * each.cache_read,
-            cache_write_5m_tokens * each.cache_write_5m,
-            cache_write_1h_tokens * each.cache_write_1h,
-            web_search_requests * each.web_search,
-        )
-    return CostParts(
-        _part(rates.price_id, "input", rates.input, input_tokens),
-        _part(rates.price_id, "output", rates.output, output_tokens),
-        _part(rates.price_id, "cache_read", rates.cache_read, cache_read_tokens),
-        _part(rates.price_id, "cache_write_5m", rates.cache_write_5m, cache_write_5m_tokens),
-        _part(rates.price_id, "cache_write_1h", rates.cache_write_1h, cache_write_1h_tokens),
-        _part(rates.price_id, "web_search", rates.web_search, web_search_requests),
-    )
-
-
-def _part(price_id: str, kind: str, rate: int | None, quantity: int) -> int:
-    if not quantity:
-        return 0
-    if rate is None:
-        raise UnpricedUsage(f"{price_id} has no rate for {kind}, of which {quantity} were used")
-    return quantity * rate
+    if rates.complete is not None:
+        return rates.complete
+    each = (rates.input, rates.output, rates.cache_read, rates.cache_write_5m, rates.cache_write_1h, rates.web_search)
+    for kind, rate, quantity in zip(CostParts._fields, each, used, strict=True):
+        if rate is None and quantity:
+            raise UnpricedUsage(f"{rates.price_id} has no rate for {kind}, of which {quantity} were used")
+    return CostParts(*(rate or 0 for rate in each))
 
 
 Variant = tuple[str | None, str | None, str | None]
 _Window = tuple[int, int, int, Rates, Rates]
-"""from_micros, until_micros, the longest prompt at normal rates, normal rates, long-context rates."""
 
 
 class CompiledPrices:
-    """The price book as the hot path reads it: two dictionary look-ups, then usually one comparison of dates."""
+    """The price book as the hot path reads it: two dictionary look-ups, then usually one comparison of dates.
+
+    Attributes:
+        windows: name → (processing, speed, inference_geo) → each block that lists the variant, newest first: from,
+            until, the longest prompt at normal rates, normal rates, long-context rates.
+    """
 
     def __init__(self, book: PriceBook) -> None:
         self.book = book
-        windows = {model: _windows(prices) for model, prices in book.models.items()}
-        self._windows = {name: windows[model] for name, model in book.names()}
+        of_model = {model: _windows(prices) for model, prices in book.models.items()}
+        self.windows = {name: of_model[model] for name, model in book.names()}
 
     def rates(
         self,
@@ -302,7 +315,7 @@ class CompiledPrices:
     ) -> Rates:
         """As rates_in_force, and with its errors."""
         try:
-            for begin, end, over, normal, long in self._windows[model][processing, speed, inference_geo]:
+            for begin, end, over, normal, long in self.windows[model][processing, speed, inference_geo]:
                 if begin <= occurred_at_micros < end:
                     return normal if prompt_tokens <= over else long
         except KeyError:

@@ -86,13 +86,18 @@ class ScopeMonth(Cell):
 
 
 class MemberMonth(ScopeMonth):
-    """A member's month to date."""
+    """A member's month to date.
 
-    __slots__ = ("user_id",)
+    `of_organization` and `tier` are the months it is part of: their organisation's, and that of the seat they hold.
+    """
+
+    __slots__ = ("of_organization", "tier", "user_id")
     KIND = "member_month"
     IDENTITY = ("org_id", "user_id", "month")
 
     user_id: str
+    of_organization: "OrganizationMonth"
+    tier: "TierMonth"
 
     # Most cells of most chunks are these: written by hand, where nothing unusual is in them.
 
@@ -145,9 +150,9 @@ class OrganizationMonth(ScopeMonth):
 
 
 class Member(Cell):
-    """A member: role and seat live here alone. `in_rows` is what every row of theirs begins with (domain/rows.py)."""
+    """A member: role and seat live here alone."""
 
-    __slots__ = ("in_rows", "months", "org_id", "role", "seat_tier", "user_id")
+    __slots__ = ("months", "org_id", "role", "seat_tier", "user_id")
     KIND = "member"
     IDENTITY = ("org_id", "user_id")
     FIELDS = ("role", "seat_tier")
@@ -157,11 +162,9 @@ class Member(Cell):
     role: Role
     seat_tier: SeatTier
     months: dict[str, MemberMonth]
-    in_rows: str
 
     def __init__(self, **fields: Any) -> None:
         self.months = {}
-        self.in_rows = ""
         super().__init__(**fields)
 
 
@@ -315,6 +318,24 @@ class State:
             found = organization.months[month] = OrganizationMonth(org_id=organization.org_id, month=month)
         return found
 
+    def month_of_member(self, organization: Organization, member: Member, month: str) -> MemberMonth:
+        """The member's month, made if it is new."""
+        found = member.months.get(month)
+        if found is None:
+            found = MemberMonth(org_id=organization.org_id, user_id=member.user_id, month=month)
+            member.months[month] = found
+            self.join(organization, member, found)
+        return found
+
+    def join(self, organization: Organization, member: Member, own: MemberMonth) -> None:
+        """Make a member's month part of the organisation's, and of the tier of the seat they hold."""
+        month = own.of_organization = self.month_of(organization, own.month)
+        tier = month.tiers.get(member.seat_tier)
+        if tier is None:
+            tier = TierMonth(org_id=month.org_id, month=month.month, seat_tier=member.seat_tier)
+            month.tiers[member.seat_tier] = tier
+        own.tier = tier
+
     def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> None:
         """Take over the cells of an earlier life; kinds nobody knows are left alone in the topic."""
         owned: dict[str, list[Any]] = {kind: [] for kind in CELLS}
@@ -332,7 +353,10 @@ class State:
         for tier in owned[TierMonth.KIND]:
             self.organizations[tier.org_id].months[tier.month].tiers[tier.seat_tier] = tier
         for month in owned[MemberMonth.KIND]:
-            self.organizations[month.org_id].members[month.user_id].months[month.month] = month
+            organization = self.organizations[month.org_id]
+            member = organization.members[month.user_id]
+            member.months[month.month] = month
+            self.join(organization, member, month)
         for answer in owned[AnsweredCommand.KIND]:
             self.answers[answer.org_id, answer.command_id] = answer
         for calendar in owned[Calendar.KIND]:

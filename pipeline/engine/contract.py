@@ -6,7 +6,7 @@ docs/decisions/0001-chunks-and-transactions.md; docs/rules.md R43, R44.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -51,11 +51,8 @@ class Forward:
     index: int  # of the event in that record
 
 
-class Identity(NamedTuple):
-    """What is remembered of one accepted event (R14): a 16-byte key and 12 opaque bytes."""
-
-    key: bytes
-    value: bytes
+Remembered = Mapping[bytes, bytes]
+"""What is remembered of accepted events (R14): 16-byte key → 12 opaque bytes."""
 
 
 class Identities(Protocol):
@@ -89,7 +86,7 @@ class Effects:
     taken: int = 0
     outputs: dict[str, list[Output]] = field(default_factory=dict)
     cells: dict[bytes, bytes | None] = field(default_factory=dict)
-    identities: list[Identity] = field(default_factory=list)
+    identities: Remembered = field(default_factory=dict)
     forwards: list[Forward] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 

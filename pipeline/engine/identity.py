@@ -5,10 +5,11 @@ lives in memory; the one on disk takes its place behind the same interface.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from typing import Protocol
 
-from pipeline.engine.contract import Identity
+from pipeline.engine.contract import Remembered
 from pipeline.engine.settings import MAX_BATCH_BYTES
 
 DAY_MICROS = 86_400_000_000
@@ -30,7 +31,7 @@ class IdentityStore(Protocol):
 
     def look_up(self, keys: Sequence[bytes]) -> Sequence[bytes | None]: ...
 
-    def add(self, identities: Iterable[Identity], now_micros: int, position: int | None = None) -> None:
+    def add(self, identities: Remembered, now_micros: int, position: int | None = None) -> None:
         """Remember what was committed, under the day of `now_micros`; forget what was kept `horizon_days` + 1.
 
         Args:
@@ -53,14 +54,12 @@ class MemoryIdentities:
     def look_up(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
         return list(map(self._values.get, keys))
 
-    def add(self, identities: Iterable[Identity], now_micros: int, position: int | None = None) -> None:
+    def add(self, identities: Remembered, now_micros: int, position: int | None = None) -> None:
         if position is not None:
             self.position = position
         today = now_micros // DAY_MICROS
-        keys = self._keys_of_day.setdefault(today, set())
-        for key, value in identities:
-            self._values[key] = value
-            keys.add(key)
+        self._values.update(identities)
+        self._keys_of_day.setdefault(today, set()).update(identities)
         if today > self._today:
             self._today = today
             self._forget_before(today - self._kept_days)
@@ -76,20 +75,19 @@ class MemoryIdentities:
                 del self._values[key]
 
 
-def pack(identities: Sequence[Identity], now_micros: int) -> Iterator[bytes]:
+def pack(identities: Remembered, now_micros: int) -> Iterator[bytes]:
     """Records for `seen-ids`: version byte, ledger time, then 16 + 12 bytes an identity; each below 900 kB."""
-    for start in range(0, len(identities), _MAX_ENTRIES):
-        part = identities[start : start + _MAX_ENTRIES]
-        body = b"".join([piece for identity in part for piece in identity])
+    items = iter(identities.items())
+    while body := b"".join(chain.from_iterable(part := list(islice(items, _MAX_ENTRIES)))):
         if len(body) != len(part) * _ENTRY_BYTES:
             raise ValueError(f"an identity is {KEY_BYTES} + {VALUE_BYTES} bytes; one of these {len(part)} is not")
         yield _HEAD.pack(PACK_VERSION, now_micros) + body
 
 
-def unpack(value: bytes) -> tuple[int, list[Identity]]:
+def unpack(value: bytes) -> tuple[int, Remembered]:
     """(ledger time, identities) of one record of `seen-ids`."""
     version, now_micros = _HEAD.unpack_from(value)
     if version != PACK_VERSION:
         raise ValueError(f"seen-ids: format {version}, this program knows {PACK_VERSION}; use the newer program")
     starts = range(_HEAD.size, len(value), _ENTRY_BYTES)
-    return now_micros, [Identity(value[i : i + KEY_BYTES], value[i + KEY_BYTES : i + _ENTRY_BYTES]) for i in starts]
+    return now_micros, {value[i : i + KEY_BYTES]: value[i + KEY_BYTES : i + _ENTRY_BYTES] for i in starts}

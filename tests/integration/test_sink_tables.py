@@ -64,13 +64,12 @@ async def test_picodollars_become_the_same_number_of_dollars(database: ClickHous
         10**38 - 1: "99999999999999999999999999.999999999999",
         -(10**38) + 1: "-99999999999999999999999999.999999999999",
     }
-    rows = [priced_row(cost_picousd=n, input_picousd=n, web_search_picousd=n) for n in usd]
+    rows = [priced_row(cost_picousd=n) for n in usd]
     await store_rows(database, *rows)
     stored = await database.rows(
-        "SELECT toString(cost_usd), toString(input_usd), toString(web_search_usd), toString(output_usd) "
-        "FROM priced_usage ORDER BY input_offset"
+        "SELECT toString(cost_usd), toString(input_usd), toString(output_usd) FROM priced_usage ORDER BY input_offset"
     )
-    assert stored == [(text, text, text, "0") for text in usd.values()]
+    assert stored == [(text, text, "0") for text in usd.values()]
 
 
 async def test_more_digits_than_the_column_holds_stop_the_sink(database: ClickHouse) -> None:
@@ -302,9 +301,9 @@ async def test_spend_stays_in_the_tier_where_it_was_spent(database: ClickHouse) 
 async def test_a_corrected_event_is_one_event(database: ClickHouse) -> None:
     await store_rows(
         database,
-        priced_row(cost_picousd=9 * 10**12, input_tokens=900),
-        priced_row(event_id="e-2", corrects="e-1", cost_picousd=-9 * 10**12, input_tokens=-900),
-        priced_row(event_id="e-2", corrects="e-1", leg=1, cost_picousd=7 * 10**12, input_tokens=700),
+        priced_row(cost_picousd=9 * 10**12),
+        priced_row(event_id="e-2", corrects="e-1", cost_picousd=-9 * 10**12),
+        priced_row(event_id="e-2", corrects="e-1", leg=1, cost_picousd=7 * 10**12),
     )
     assert await month_to_date(database, "member", "spend_usd", "credits_events") == [(Decimal(9 - 9 + 7), 1)]
 

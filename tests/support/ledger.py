@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.agents.ledger_machine import LedgerMachine
 from pipeline.domain.charging import Rules
 from pipeline.domain.pricing import CompiledPrices
-from pipeline.engine.contract import Effects, Forward, Identity, Input, Place, Run
+from pipeline.engine.contract import Effects, Forward, Input, Place, Run
 from pipeline.engine.identity import MemoryIdentities
 from pipeline.engine.records import arrival_micros
 from pipeline.price_book import load_price_book
@@ -68,7 +68,7 @@ class LedgerInMemory:
 
     outputs: dict[str, list[bytes]] = field(default_factory=dict)
     cells: dict[bytes, bytes] = field(default_factory=dict)
-    identities: list[Identity] = field(default_factory=list)
+    identities: dict[bytes, bytes] = field(default_factory=dict)
     forwards: list[Forward] = field(default_factory=list)
     now_micros: int = 0
     chunks: int = 0
@@ -151,7 +151,7 @@ class LedgerInMemory:
             else:
                 self.cells[key] = value
         self.seen.add(effects.identities, max(self.now_micros, last_arrival_micros))
-        self.identities += effects.identities
+        self.identities |= effects.identities
         self.forwards += effects.forwards
 
     # What comes out.

@@ -24,7 +24,8 @@ PATIENCE_SECONDS = 90.0
 
 
 def priced_row(**fields: Any) -> PricedUsage:
-    """A row of which only the given fields matter."""
+    """A row of which only the given fields matter; what it costs is one input token, or one taken back."""
+    cost_picousd = fields.get("cost_picousd", 0)
     usual: dict[str, Any] = {
         "org_id": "acme",
         "org_seq": 1,
@@ -39,6 +40,8 @@ def priced_row(**fields: Any) -> PricedUsage:
         "usage_month": "2026-02",
         "charge_month": "2026-02",
         "funding": "credits",
+        "input_tokens": -1 if cost_picousd < 0 else 1,
+        "rates_picousd": (abs(cost_picousd), 0, 0, 0, 0, 0),
         "cost_picousd": 0,
         "input_partition": 0,
         "input_offset": 0,
@@ -135,12 +138,11 @@ class Producer:
                 "occurred_at_micros": occurred,
                 "usage_month": month,
                 "charge_month": month,
-                "input_tokens": 1000,
             } | place
             if choose.random() < 0.1:  # a correction: the reverse, then the right one (R15)
                 wrong = choose.randrange(1, 10**13)
                 common["corrects"] = "e-0"
-                rows.append(priced_row(**common | {"cost_picousd": -wrong, "input_tokens": -1000}))
+                rows.append(priced_row(**common, cost_picousd=-wrong))
                 rows.append(priced_row(**common, cost_picousd=cost, leg=1))
             else:
                 rows.append(priced_row(**common, cost_picousd=cost))

@@ -26,7 +26,6 @@ from pipeline.engine.contract import (
     EventFailed,
     Forward,
     Identities,
-    Identity,
     Input,
     InputRecord,
     InvariantBroken,
@@ -88,7 +87,7 @@ class Toy:
         return True
 
     def finish(self) -> Effects:
-        self.effects.identities = [Identity(key, value) for key, value in self.fresh.items()]
+        self.effects.identities = self.fresh
         return self.effects
 
     def _falls_due_before(self, record: InputRecord) -> bool:

@@ -39,21 +39,22 @@ def test_a_row_says_all_that_its_event_said_and_what_each_part_cost() -> None:
     assert (row.org_id, row.user_id, row.seat_tier) == ("acme", "ann", "standard")
     assert (row.event_id, row.source, row.product, row.funding) == ("e-9", "chat/eu", "chat", "credits")
     assert (row.processing, row.speed, row.inference_geo) == ("batch", "standard", "us")
-    assert row.model == "claude-opus-4-6"  # its canonical name, whatever alias it came by
+    assert row.model == EVERYTHING["model"]  # as the product sent it; the price id begins with its own name
     assert row.price_id == "claude-opus-4-6@2026-03-13+batch+us"
     assert row.occurred_at_micros == micros("2026-05-10T11:59:59.000001Z")
     assert row.arrived_at_micros == micros(NOON)
     assert (row.input_partition, row.input_offset, row.input_index) == (0, 0, 0)
     assert row.origin_topic is None
     # dollars per million tokens are 10**6 picodollars a token; batch halves, us takes 1.1: 0.55 of the list
-    assert row.input_picousd == 1_000 * 5_000_000 * 55 // 100
-    assert row.output_picousd == 200 * 25_000_000 * 55 // 100
-    assert row.cache_read_picousd == 50_000 * 500_000 * 55 // 100
-    assert row.cache_write_5m_picousd == 4_000 * 6_250_000 * 55 // 100
-    assert row.cache_write_1h_picousd == 3_000 * 10_000_000 * 55 // 100
-    assert row.web_search_picousd == 7 * CENT  # no factor on searches
-    parts = [getattr(row, f"{kind}_picousd") for kind in (*TOKEN_KINDS, "web_search")]
-    assert row.cost_picousd == sum(parts)
+    assert row.parts_picousd == (
+        1_000 * 5_000_000 * 55 // 100,
+        200 * 25_000_000 * 55 // 100,
+        50_000 * 500_000 * 55 // 100,
+        4_000 * 6_250_000 * 55 // 100,
+        3_000 * 10_000_000 * 55 // 100,
+        7 * CENT,  # no factor on searches
+    )
+    assert row.cost_picousd == sum(row.parts_picousd)
 
 
 @pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-haiku-4-5", "claude-opus-4-6"])
@@ -89,7 +90,7 @@ def test_defaults_and_nothing_are_left_out_of_a_row() -> None:
     ledger = acme()
     ledger.usage(event())
     assert set(json.loads(ledger.row_lines[0])) == {
-        *("org_id", "org_seq", "user_id", "seat_tier", "event_id", "source", "product", "model", "price_id"),
+        *("org_id", "org_seq", "user_id", "seat_tier", "event_id", "product", "model", "price_id", "rates_picousd"),
         *("occurred_at", "arrived_at", "usage_month", "charge_month", "funding", "cost_picousd"),
         *("input_partition", "input_offset"),
     }
@@ -151,7 +152,7 @@ def test_an_event_found_in_the_wrong_partition_is_handed_on_and_nothing_else() -
         (b"acme", theirs, 2),  # not told apart here: that is done where it is at home
     ]
     assert [letter.reason for letter in ledger.dead_letters] == [Reason.INVALID]
-    assert (ledger.rows, ledger.identities) == ([], [])
+    assert (ledger.rows, ledger.identities) == ([], {})
     assert ledger.counters == {"usage_records": 1, "usage_events": 3, "forwarded": 2, "dead_letters": 1}
 
 

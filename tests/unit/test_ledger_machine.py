@@ -163,8 +163,8 @@ def test_counts_of_a_chunk_are_what_it_added() -> None:
     assert effects.counts == {"usage_records": 2, "usage_events": 2, "accepted": 1, "duplicates": 1, "rows": 1}
     assert effects.taken == 2
     assert len(effects.identities) == 1
-    (identity,) = effects.identities
-    assert (len(identity.key), len(identity.value)) == (16, 12)
+    ((key, value),) = effects.identities.items()
+    assert (len(key), len(value)) == (16, 12)
 
 
 # What is written.
@@ -214,7 +214,7 @@ def test_a_chunk_of_nothing_but_duplicates_writes_only_its_counts() -> None:
     effects = machine.finish()
     assert effects.outputs == {}
     assert list(effects.cells) == [b'["counters"]']
-    assert effects.identities == []
+    assert effects.identities == {}
 
 
 def test_the_journal_is_told_which_prices_and_rules_were_used() -> None:
