@@ -107,9 +107,9 @@ async def test_a_broker_killed_and_started_again_costs_time_and_nothing_else(
             with toy_workers(settings, tmp_path) as workers:
                 await send_some(topics)
                 worker = workers.start(toy=SLOW)
+                await worker.says("claimed", times=4)  # without a broker, a late one would be waited for in vain
                 await topics.until(lambda: len(topics.lines()) > 300)
                 broker.kill()
-                await worker.says("claimed", times=4)
                 broker.start()
                 await topics.settle()
                 assert worker.process.poll() is None
