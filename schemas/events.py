@@ -1,7 +1,7 @@
 """What the ledger publishes besides priced rows: CloudEvents on `limit-breaches` and `account-events`.
 
-Ids are deterministic: a consumer that sees one twice can tell. Every event carries `org_seq`, rising per
-organisation. Source: docs/rules.md R24-R29; R14a for the envelope.
+Ids are deterministic, made of what each event's `identity()` says: a consumer that sees one twice can tell. Every
+event carries `org_seq`, rising per organisation. Source: docs/rules.md R1, R3, R24-R29; R14a for the envelope.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
@@ -15,7 +15,11 @@ from schemas.instants import Instant, format_instant
 from schemas.money import Picousd
 from schemas.month import MonthText
 
-Cause = Literal["usage", "limit_changed"]
+ResumeCause = Literal["limit_changed", "seat_changed", "plan_changed", "member_added", "correction"]
+"""Besides a command about the limit, what may make it bind or pass: another seat (R30), another plan (R7), coming back
+after a removal (R31), a correction (R15)."""
+
+Cause = Literal["usage", ResumeCause]
 
 
 class OrganizationScope(Model):
@@ -61,6 +65,10 @@ class LedgerEvent(Model):
     org_seq: Count
     at_micros: Instant = Field(alias="at")
 
+    def identity(self) -> tuple[object, ...]:
+        """What makes it this one and no other, among those of its type in its organisation."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what makes it this one and no other")
+
 
 class LimitBreached(LedgerEvent):
     """Spend reached a limit: those it covers are paused until `paused_until`, or until every limit passes again."""
@@ -79,9 +87,13 @@ class LimitBreached(LedgerEvent):
     paused_from_micros: Instant = Field(alias="paused_from")
     paused_until_micros: Instant = Field(alias="paused_until")
 
+    def identity(self) -> tuple[object, ...]:
+        """Once per scope, month, version and episode (R29)."""
+        return (self.scope.model_dump_json(), self.month, self.limit_version, self.episode)
+
 
 class LimitResumed(LedgerEvent):
-    """The limit passes again before the month ended; `episode` is the one that ended."""
+    """The limit passes again, or binds no longer, before the month ended; `episode` is the one that ended."""
 
     TYPE: ClassVar[str] = "usage-credits.limit.resumed"
 
@@ -91,7 +103,39 @@ class LimitResumed(LedgerEvent):
     episode: Count
     limit_picousd: Picousd | None
     spend_picousd: Picousd
-    cause: Literal["limit_changed"]
+    cause: ResumeCause
+
+    def identity(self) -> tuple[object, ...]:
+        """Once per scope, month, version and episode (R29)."""
+        return (self.scope.model_dump_json(), self.month, self.limit_version, self.episode)
+
+
+class CreditsPaused(LedgerEvent):
+    """Every member's credits pause: the balance is used up. `crossing` is None where no usage did it (R3)."""
+
+    TYPE: ClassVar[str] = "usage-credits.credits.paused"
+
+    reason: Literal["balance"]
+    pause_number: Count
+    balance_picousd: Picousd
+    crossing: Crossing | None = None
+
+    def identity(self) -> tuple[object, ...]:
+        """Pauses are numbered per organisation."""
+        return (self.pause_number,)
+
+
+class CreditsResumed(LedgerEvent):
+    """A pause is over: the balance is above 0, or the plan has none any more (R3, R7)."""
+
+    TYPE: ClassVar[str] = "usage-credits.credits.resumed"
+
+    pause_number: Count
+    balance_picousd: Picousd
+
+    def identity(self) -> tuple[object, ...]:
+        """The pause that ended."""
+        return (self.pause_number,)
 
 
 class CommandApplied(LedgerEvent):
@@ -105,6 +149,10 @@ class CommandApplied(LedgerEvent):
     before: dict[str, Any]
     after: dict[str, Any]
 
+    def identity(self) -> tuple[object, ...]:
+        """A command is applied once."""
+        return (self.command_id,)
+
 
 class CommandRefused(LedgerEvent):
     """A command changed nothing, and why (R1)."""
@@ -117,6 +165,10 @@ class CommandRefused(LedgerEvent):
     reason: str
     detail: str
 
+    def identity(self) -> tuple[object, ...]:
+        """A command refused without being remembered may be refused again, for another reason."""
+        return (self.command_id, self.reason, self.org_seq if self.reason == "command_id_reused" else 0)
+
 
 class CommandRepeated(LedgerEvent):
     """A command that was answered before came again: the first answer, and nothing else happened."""
@@ -126,18 +178,22 @@ class CommandRepeated(LedgerEvent):
     command_id: Identifier
     answer: dict[str, Any] = Field(description="`type` and `data` of the first answer")
 
+    def identity(self) -> tuple[object, ...]:
+        """It may be repeated any number of times."""
+        return (self.command_id, self.org_seq)
+
 
 def event_id(*parts: object) -> str:
     """The deterministic id of an output: 128 bits over what identifies it."""
     return xxhash.xxh3_128_hexdigest("\n".join(map(str, parts)).encode())
 
 
-def envelope(event: LedgerEvent, identity: tuple[object, ...]) -> dict[str, Any]:
-    """The event as a CloudEvent; `identity` is what makes it this one and no other."""
+def envelope(event: LedgerEvent) -> dict[str, Any]:
+    """The event as a CloudEvent."""
     return {
         "specversion": "1.0",
         "type": event.TYPE,
-        "id": event_id(event.TYPE, event.org_id, *identity),
+        "id": event_id(event.TYPE, event.org_id, *event.identity()),
         "source": "usage-credits",
         "subject": event.org_id,
         "time": format_instant(event.at_micros),

@@ -11,13 +11,46 @@ from pydantic import BaseModel
 
 from schemas.commands import COMMANDS
 from schemas.dead_letters import DeadLetter
-from schemas.events import CommandApplied, CommandRefused, CommandRepeated, LedgerEvent, LimitBreached, LimitResumed
+from schemas.events import (
+    CommandApplied,
+    CommandRefused,
+    CommandRepeated,
+    CreditsPaused,
+    CreditsResumed,
+    LedgerEvent,
+    LimitBreached,
+    LimitResumed,
+)
+from schemas.notifications import AutoReloadSuspended, BalanceLow, RequestsDigest, ThresholdReached
 from schemas.priced import PricedUsage
+from schemas.status import STATUS_RECORDS
 from schemas.usage import USAGE_TYPE, UsageEvent
 
 DIRECTORY = Path(__file__).parents[1] / "docs" / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-EVENTS: tuple[type[LedgerEvent], ...] = (LimitBreached, LimitResumed, CommandApplied, CommandRefused, CommandRepeated)
+
+MODELS: dict[str, type[BaseModel]] = {
+    "usage-event": UsageEvent,
+    "priced-usage": PricedUsage,
+    "dead-letter": DeadLetter,
+    **{f"status.{kind}": model for kind, model in STATUS_RECORDS.items()},
+}
+"""What lies in a topic as it is, by the name of its schema."""
+
+EVENTS: tuple[type[LedgerEvent], ...] = (
+    LimitBreached,
+    LimitResumed,
+    CreditsPaused,
+    CreditsResumed,
+    CommandApplied,
+    CommandRefused,
+    CommandRepeated,
+    ThresholdReached,
+    BalanceLow,
+    AutoReloadSuspended,
+    RequestsDigest,
+)
+"""What lies in a topic as a CloudEvent; its schema is named like its type."""
 
 Schema = dict[str, Any]
 
@@ -27,11 +60,9 @@ _IN_THE_ENVELOPE = {"event_id": "id", "source": "source", "occurred_at": "time"}
 def schemas() -> dict[str, Schema]:
     """File name → schema."""
     return {
-        "usage-event.json": _of(UsageEvent),
+        **{f"{name}.json": _of(model) for name, model in MODELS.items()},
         "usage-cloud-event.json": usage_cloud_event(),
         "command.json": {"$schema": DIALECT, "title": "Command"} | COMMANDS.json_schema(),
-        "priced-usage.json": _of(PricedUsage),
-        "dead-letter.json": _of(DeadLetter),
         **{f"{event.TYPE.removeprefix('usage-credits.')}.json": published(event) for event in EVENTS},
     }
 

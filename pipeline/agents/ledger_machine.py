@@ -22,7 +22,7 @@ from pipeline.agents.decoding import (
     payload_of,
     raw_event,
 )
-from pipeline.domain import accounts, calendar, limits
+from pipeline.domain import accounts, calendar
 from pipeline.domain.charging import Charging, Rejected, Rules
 from pipeline.domain.compiled import Usage
 from pipeline.domain.pricing import CompiledPrices
@@ -43,7 +43,7 @@ from pipeline.engine.records import arrival_micros, forward_fits, origin
 from pipeline.topics import ACCOUNT_COMMANDS, ACCOUNT_EVENTS, DEAD_LETTERS, LIMIT_BREACHES, PRICED_USAGE, USAGE_EVENTS
 from schemas.commands import COMMANDS, Command
 from schemas.dead_letters import MAX_RECORD_BYTES, DeadLetter, Origin, Reason
-from schemas.events import CommandRefused, CommandRepeated, LedgerEvent, LimitBreached, LimitResumed, envelope
+from schemas.events import LedgerEvent, LimitBreached, LimitResumed, envelope
 
 RULES_VERSION = 1
 GROUP_EVENTS = 500
@@ -284,11 +284,8 @@ class LedgerMachine:
     # What goes out.
 
     def _publish(self, event: LedgerEvent) -> None:
-        if isinstance(event, LimitBreached | LimitResumed):
-            topic, identity = LIMIT_BREACHES, limits.identity(event)
-        else:
-            topic, identity = ACCOUNT_EVENTS, _answer_identity(event)
-        self._put(topic.name, event.org_id.encode(), _encode(envelope(event, identity)))
+        topic = LIMIT_BREACHES if isinstance(event, LimitBreached | LimitResumed) else ACCOUNT_EVENTS
+        self._put(topic.name, event.org_id.encode(), _encode(envelope(event)))
 
     def _publish_dead_letter(self, letter: DeadLetter) -> None:
         self._put(DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.model_dump_json().encode())
@@ -348,15 +345,6 @@ def _refuse_conflict(usage: Usage, digest: bytes, remembered: bytes) -> None:
             f"digest {remembered[:8].hex()}; this one's is {digest.hex()}"
         )
         raise Rejected(Reason.CONFLICT, detail)
-
-
-def _answer_identity(event: LedgerEvent) -> tuple[Any, ...]:
-    if isinstance(event, CommandRepeated):
-        return (event.command_id, event.org_seq)
-    if isinstance(event, CommandRefused):
-        # A command refused without being remembered may be refused again for another reason.
-        return (event.command_id, event.reason, event.org_seq if event.reason == "command_id_reused" else 0)
-    return (getattr(event, "command_id", ""),)
 
 
 def _check(counters: Counters) -> None:

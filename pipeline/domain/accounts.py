@@ -96,6 +96,8 @@ def _decide(state: State, command: Command, organization: Organization | None) -
     forbidden = why_not(command, organization)
     if forbidden is not None:
         raise Refused("not_allowed", forbidden)
+    if type(command) not in COMMANDS or getattr(command, "this_month_only", False):
+        raise Refused("not_offered", f"{command.command} is not offered yet in this form")
     return COMMANDS[type(command)](state, command)
 
 

@@ -88,8 +88,3 @@ def _resume(organization: Organization, month: OrganizationMonth, at_micros: int
         spend_picousd=month.spend_picousd,
         cause="limit_changed",
     )
-
-
-def identity(event: LimitBreached | LimitResumed) -> tuple[object, ...]:
-    """What makes a breach or resume this one and no other (R29)."""
-    return (event.scope.model_dump_json(), event.month, event.limit_version, event.episode)

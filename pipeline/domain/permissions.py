@@ -7,7 +7,41 @@ scope a service needs. Nobody acts on a higher role.
 from dataclasses import dataclass
 
 from pipeline.domain.state import Organization
-from schemas.commands import Actor, AddMember, Command, RegisterOrganization, Scope, SetCredits, SetOrganizationLimit
+from schemas.commands import (
+    AddMember,
+    Adjust,
+    ApproveRequest,
+    AssignSeat,
+    BuyCredits,
+    ChangePlan,
+    CloseOrganization,
+    Command,
+    ConfirmPayment,
+    DenyRequest,
+    GrantCredits,
+    HandOverOwnership,
+    RefundPurchase,
+    RegisterOrganization,
+    ReinstateOrganization,
+    RemoveMember,
+    ReportReloadFailed,
+    ReportReloadPaid,
+    RequestCredits,
+    Scope,
+    SetAutoReload,
+    SetBalanceNotice,
+    SetContact,
+    SetCredits,
+    SetMemberCredits,
+    SetMemberDefault,
+    SetOrganizationLimit,
+    SetRequestsEnabled,
+    SetRole,
+    SetThresholds,
+    SetTierLimit,
+    SetUserLimit,
+    SuspendOrganization,
+)
 from schemas.organization import ROLES, Role
 
 
@@ -19,16 +53,52 @@ class Allowed:
     scope: Scope | None = None
 
 
+MEMBERS = Allowed(role="member")
+ADMINS = Allowed(role="admin")
+OWNERS = Allowed(role="owner")
+PRIMARY_OWNER = Allowed(role="primary_owner")
+BILLING = Allowed(scope="billing:write")
+
 PERMISSIONS: dict[type[Command], Allowed] = {
-    RegisterOrganization: Allowed(scope="billing:write"),
-    SetCredits: Allowed(role="owner"),
-    SetOrganizationLimit: Allowed(role="owner"),
-    AddMember: Allowed(role="admin"),
+    RegisterOrganization: BILLING,
+    SuspendOrganization: BILLING,
+    ReinstateOrganization: BILLING,
+    CloseOrganization: BILLING,
+    ChangePlan: BILLING,
+    ConfirmPayment: BILLING,
+    ReportReloadPaid: BILLING,
+    ReportReloadFailed: BILLING,
+    RefundPurchase: BILLING,
+    GrantCredits: BILLING,
+    Adjust: BILLING,
+    SetCredits: OWNERS,
+    SetMemberDefault: OWNERS,
+    SetMemberCredits: OWNERS,
+    SetOrganizationLimit: OWNERS,
+    SetTierLimit: OWNERS,
+    SetUserLimit: OWNERS,
+    SetThresholds: OWNERS,
+    SetBalanceNotice: OWNERS,
+    BuyCredits: OWNERS,
+    SetAutoReload: OWNERS,
+    SetRequestsEnabled: OWNERS,
+    SetRole: OWNERS,
+    HandOverOwnership: PRIMARY_OWNER,
+    AddMember: ADMINS,
+    RemoveMember: ADMINS,
+    AssignSeat: ADMINS,
+    ApproveRequest: ADMINS,
+    DenyRequest: ADMINS,
+    RequestCredits: MEMBERS,
+    SetContact: MEMBERS,
 }
 
 
 def why_not(command: Command, organization: Organization | None) -> str | None:
-    """Why the command's actor may not give it, or None if they may."""
+    """Why the command's actor may not give it, or None if they may.
+
+    Whose request is approved or denied is not looked at here.
+    """
     allowed = PERMISSIONS[type(command)]
     actor = command.actor
     if actor.kind != "user":
@@ -37,16 +107,31 @@ def why_not(command: Command, organization: Organization | None) -> str | None:
         return None if allowed.scope in actor.scopes else f"a service needs scope {allowed.scope} to do this"
     if allowed.role is None:
         return "no member may do this"
-    role = _role(actor, organization)
+    role = _role(actor.id, organization)
     if role is None:
         return f"{actor.id} is not a member"
-    if ROLES.index(role) < ROLES.index(allowed.role):
+    if not _reaches(role, allowed.role):
         return f"{actor.id} is {role}; this takes {allowed.role}"
-    if isinstance(command, AddMember) and command.role != "member" and ROLES.index(role) < ROLES.index("owner"):
-        return f"{actor.id} is {role}; adding a member as {command.role} takes owner"
-    return None
+    if isinstance(command, AddMember):
+        if command.role != "member" and not _reaches(role, "owner"):
+            return f"{actor.id} is {role}; adding a member as {command.role} takes owner"
+        return None
+    if isinstance(command, SetContact) and command.user_id != actor.id and not _reaches(role, "owner"):
+        return f"{actor.id} is {role}; another's contact takes owner"
+    other = _role(getattr(command, "user_id", actor.id), organization)
+    if other is None:
+        return None
+    if isinstance(command, RemoveMember) and other != "member" and not _reaches(role, "owner"):
+        return f"{actor.id} is {role}; removing a member who is {other} takes owner"
+    if _reaches(role, other):
+        return None
+    return f"{actor.id} is {role} and does not act on a higher role, {other}"
 
 
-def _role(actor: Actor, organization: Organization | None) -> Role | None:
-    member = organization.members.get(actor.id) if organization is not None else None
+def _reaches(role: Role, least: Role) -> bool:
+    return ROLES.index(role) >= ROLES.index(least)
+
+
+def _role(user_id: str, organization: Organization | None) -> Role | None:
+    member = organization.members.get(user_id) if organization is not None else None
     return member.role if member is not None else None

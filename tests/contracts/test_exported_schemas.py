@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from schemas.events import envelope
 from schemas.export import DIRECTORY, schemas, text_of
+from tests.support import examples
 from tests.support.bad_input import GOOD_CLOUD_EVENT
 from tests.support.builders import Wire, add_member, event, register, searches, set_credits, set_limit
 from tests.support.ledger import LedgerInMemory, acme
@@ -62,8 +64,20 @@ def test_everything_the_ledger_writes_fits_its_schema(ledger: LedgerInMemory) ->
         written += [(f"{wire['type'].removeprefix('usage-credits.')}.json", wire) for wire in ledger.envelopes(topic)]
     for name, wire in written:
         assert fits(wire, SCHEMAS[name], SCHEMAS[name]), (name, wire)
-    inputs = {"usage-event.json", "usage-cloud-event.json", "command.json"}
-    assert {name for name, _ in written} == set(SCHEMAS) - inputs
+
+
+PUBLISHED = [(f"{event.TYPE.removeprefix('usage-credits.')}.json", envelope(event)) for event in examples.EVENTS]
+PUBLISHED += [(f"status.{record.KIND}.json", json.loads(record.value())) for record in examples.STATUS]
+
+
+@pytest.mark.parametrize(("name", "wire"), PUBLISHED)
+def test_everything_the_ledger_may_write_fits_its_schema(name: str, wire: Wire) -> None:
+    assert fits(wire, SCHEMAS[name], SCHEMAS[name])
+
+
+def test_every_schema_has_an_example() -> None:
+    others = {"priced-usage.json", "dead-letter.json", "usage-event.json", "usage-cloud-event.json", "command.json"}
+    assert {name for name, _ in PUBLISHED} | others == set(SCHEMAS)
 
 
 SENT = [
@@ -75,6 +89,7 @@ SENT = [
         ("command.json", command)
         for command in (register(), set_credits(), add_member(), set_limit("5"), set_limit(None))
     ),
+    *(("command.json", command) for command in examples.COMMANDS.values()),
 ]
 NOT_SENT = [
     ("usage-event.json", event(tokens=5)),
@@ -83,6 +98,7 @@ NOT_SENT = [
     ("usage-cloud-event.json", event()),
     ("usage-cloud-event.json", GOOD_CLOUD_EVENT | {"data": event()}),
     ("command.json", set_limit("5") | {"limit_usd": 5}),
+    ("command.json", set_credits() | {"command": "set_credit"}),
 ]
 
 

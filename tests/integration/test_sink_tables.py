@@ -345,7 +345,7 @@ def resume(**fields: Any) -> LimitResumed:
 
 
 async def store_events(database: ClickHouse, claim: Claim, events: Sequence[LimitBreached | LimitResumed]) -> int:
-    records = [KafkaRecord(n, msgspec.json.encode(envelope(event, (n,)))) for n, event in enumerate(events)]
+    records = [KafkaRecord(n, msgspec.json.encode(envelope(event))) for n, event in enumerate(events)]
     (written,) = await store(database, claim, *records, table=LimitEvents())
     return written
 

@@ -100,5 +100,12 @@ def set_limit(usd: str | None, *, org_id: str = "acme", command_id: str | None =
     )
 
 
+def command(
+    name: str, actor: Wire | None = None, /, *, org_id: str = "acme", command_id: str = "c", **fields: Any
+) -> Wire:
+    """Any command, by its name; of the primary owner unless another actor is given."""
+    return _command(name, command_id, org_id, actor or user("owner"), fields)
+
+
 def _command(command: str, command_id: str, org_id: str, actor: Wire, fields: Wire) -> Wire:
     return {"command": command, "command_id": command_id, "org_id": org_id, "actor": actor, **fields}

@@ -18,21 +18,19 @@ from pipeline.engine.contract import Effects, Forward, Input, Place, Run
 from pipeline.engine.identity import MemoryIdentities
 from pipeline.engine.records import arrival_micros
 from pipeline.price_book import load_price_book
+from schemas import export
 from schemas.dead_letters import DeadLetter
 from schemas.events import (
     CommandApplied,
     CommandRefused,
     CommandRepeated,
-    LedgerEvent,
     LimitBreached,
     LimitResumed,
 )
 from schemas.priced import PricedUsage
 from tests.support.builders import NOON, Wire, add_member, as_json, micros, register, set_credits
 
-EVENTS: dict[str, type[LedgerEvent]] = {
-    model.TYPE: model for model in (LimitBreached, LimitResumed, CommandApplied, CommandRefused, CommandRepeated)
-}
+EVENTS = {model.TYPE: model for model in export.EVENTS}
 
 
 @cache

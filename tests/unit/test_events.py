@@ -3,13 +3,14 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from schemas.events import (
-    CommandApplied,
     Crossing,
+    LedgerEvent,
     LimitBreached,
     LimitScope,
     MemberScope,
@@ -18,9 +19,11 @@ from schemas.events import (
     envelope,
     event_id,
 )
+from schemas.export import EVENTS
 from schemas.money import PICOUSD_PER_USD
 from schemas.month import Month
-from tests.support.builders import BILLING, micros, searches, set_limit
+from tests.support import examples
+from tests.support.builders import micros, searches, set_limit
 from tests.support.ledger import acme
 
 BREACH = LimitBreached(
@@ -42,7 +45,7 @@ BREACH = LimitBreached(
 
 
 def test_a_breach_on_the_wire() -> None:
-    wire = envelope(BREACH, ("once",))
+    wire = envelope(BREACH)
     assert {name: value for name, value in wire.items() if name not in ("id", "data")} == {
         "specversion": "1.0",
         "type": "usage-credits.limit.breached",
@@ -69,8 +72,13 @@ def test_a_breach_on_the_wire() -> None:
     }
 
 
-def test_what_was_written_is_read_back() -> None:
-    assert LimitBreached.model_validate_json(json.dumps(envelope(BREACH, ())["data"])) == BREACH
+def test_there_is_an_example_of_every_event() -> None:
+    assert {type(event) for event in examples.EVENTS} == set(EVENTS)
+
+
+@pytest.mark.parametrize("event", [BREACH, *examples.EVENTS], ids=lambda event: event.TYPE)
+def test_what_was_written_is_read_back(event: LedgerEvent) -> None:
+    assert type(event).model_validate_json(json.dumps(envelope(event)["data"])) == event
 
 
 def test_every_scope_is_told_by_its_kind() -> None:
@@ -79,26 +87,82 @@ def test_every_scope_is_told_by_its_kind() -> None:
         assert scopes.validate_json(scope.model_dump_json()) == scope
 
 
+def example(name: str, **change: Any) -> LedgerEvent:
+    by_type = {event.TYPE: event for event in examples.EVENTS}
+    return by_type[f"usage-credits.{name}"].model_copy(update=change)
+
+
+# Ids that were given once are given for ever.
+IDS = [
+    ("limit.breached", {}, "fa96f3f47c953d5fa1459403628d8211"),
+    ("limit.resumed", {"limit_version": 4}, "83f87099f465e75425c49bea408e9751"),
+    ("command.applied", {}, "5fd6942e66dcd06b18caafe02d050cf7"),
+    ("command.refused", {}, "10f45afc68c7a80f56c7372ba9537054"),
+    ("command.refused", {"reason": "command_id_reused"}, "73f037f0f9bb851cbdad984c7105c31b"),
+    ("command.repeated", {}, "b578500e364e83deddc11d37283fde1e"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "given_id"), IDS)
+def test_an_id_is_the_same_as_ever(name: str, change: Any, given_id: str) -> None:
+    assert envelope(example(name, **change))["id"] == given_id
+
+
+MEMBER = MemberScope(user_id="ann")
+IN_THE_TIER = MemberScope(user_id="ann", seat_tier="premium")
+LIMIT = [{"scope": MEMBER}, {"scope": IN_THE_TIER}, {"scope": TierScope(seat_tier="premium")}, {"limit_version": 9}]
+LIMIT += [{"month": Month(2026, 6)}]
+TELLS_APART: dict[str, list[Any]] = {
+    "limit.breached": [*LIMIT, {"episode": 3}],
+    "limit.resumed": [LIMIT[0], *LIMIT[2:], {"episode": 3}],
+    "credits.paused": [{"pause_number": 2}],
+    "credits.resumed": [{"pause_number": 2}],
+    "command.applied": [{"command_id": "d"}],
+    "command.refused": [{"command_id": "d"}, {"reason": "unknown_organization"}],
+    "command.repeated": [{"command_id": "d"}, {"org_seq": 8}],
+    "threshold.reached": [*LIMIT, {"percent": 100}],
+    "balance.low": [{"org_seq": 8}],
+    "auto_reload.suspended": [{"reload_id": "r-2"}, {"reason": "failed"}],
+    "requests.digest": [{"day": "2026-05-11"}],
+}
+
+
 def test_an_id_tells_apart_what_differs() -> None:
-    ids = {
-        envelope(BREACH, ("a",))["id"],
-        envelope(BREACH, ("b",))["id"],
-        envelope(BREACH.model_copy(update={"org_id": "globex"}), ("a",))["id"],
-        envelope(
-            CommandApplied(
-                org_id="acme",
-                org_seq=7,
-                at_micros=0,
-                command_id="c",
-                command="x",
-                actor=BILLING,
-                before={},
-                after={},
-            ),
-            ("a",),
-        )["id"],
-    }
-    assert len(ids) == 4
+    events = [example(name, **change) for name, changes in TELLS_APART.items() for change in ({}, *changes)]
+    assert {event.TYPE for event in events} == {event.TYPE for event in EVENTS}
+    events += [event.model_copy(update={"org_id": "globex"}) for event in events]
+    assert len({envelope(event)["id"] for event in events}) == len(events)
+
+
+@pytest.mark.parametrize("event", examples.EVENTS, ids=lambda event: event.TYPE)
+def test_an_id_does_not_depend_on_when_it_was_said(event: LedgerEvent) -> None:
+    again = event.model_copy(update={"at_micros": event.at_micros + 1})
+    assert envelope(again)["id"] == envelope(event)["id"]
+
+
+def test_an_event_without_an_identity_is_not_published() -> None:
+    with pytest.raises(NotImplementedError):
+        LedgerEvent(org_id="acme", org_seq=1, at_micros=0).identity()
+
+
+WRONG: list[tuple[str, dict[str, Any]]] = [
+    ("limit.breached", {"cause": "whim"}),
+    ("limit.resumed", {"cause": "usage"}),  # usage only adds
+    ("credits.paused", {"reason": "limit"}),
+    ("credits.resumed", {"pause_number": -1}),
+    ("threshold.reached", {"scope": {"kind": "planet"}}),
+    ("balance.low", {"balance_picousd": 9.5}),
+    ("auto_reload.suspended", {"reason": "paid"}),
+    ("requests.digest", {"day": "2026-05-32"}),
+    ("requests.digest", {"requests": []}),  # none outstanding, no mail
+]
+
+
+@pytest.mark.parametrize(("name", "change"), WRONG)
+def test_anything_else_is_no_event(name: str, change: dict[str, Any]) -> None:
+    event = example(name)
+    with pytest.raises(ValidationError):
+        type(event).model_validate_json(json.dumps(envelope(event)["data"] | change))
 
 
 @given(st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126)), min_size=2, max_size=4))

@@ -1,0 +1,144 @@
+"""One wire object of every command and one model of everything the ledger publishes beside rows and dead letters."""
+
+from schemas.events import (
+    CommandApplied,
+    CommandRefused,
+    CommandRepeated,
+    CreditsPaused,
+    CreditsResumed,
+    Crossing,
+    LedgerEvent,
+    LimitBreached,
+    LimitResumed,
+    MemberScope,
+    OrganizationScope,
+    TierScope,
+)
+from schemas.month import Month
+from schemas.notifications import AutoReloadSuspended, BalanceLow, PendingRequest, RequestsDigest, ThresholdReached
+from schemas.status import ClockStatus, MemberStatus, OrganizationStatus, StatusRecord, TierStatus
+from tests.support.builders import BILLING, DOLLAR_PICOUSD, NOON, Wire, command, micros, user
+
+BY_BILLING: list[Wire] = [
+    command("register_organization", BILLING, plan="team", primary_owner="owner"),
+    command("suspend_organization", BILLING),
+    command("reinstate_organization", BILLING),
+    command("close_organization", BILLING),
+    command("change_plan", BILLING, plan="enterprise"),
+    command("confirm_payment", BILLING, payment_id="pay-1", amount_usd="100"),
+    command("report_reload_paid", BILLING, reload_id="r-1", payment_id="pay-2", amount_usd="20.50"),
+    command("report_reload_failed", BILLING, reload_id="r-1", detail="card expired"),
+    command("refund_purchase", BILLING, payment_id="pay-3", purchase_payment_id="pay-1", amount_usd="40"),
+    command("grant_credits", BILLING, amount_usd="5", expires_at="2026-12-31T00:00:00Z"),
+    command("adjust", BILLING, direction="debit", amount_usd="0.01", note="price published late"),
+]
+BY_OWNERS: list[Wire] = [
+    command("set_credits", enabled=True),
+    command("set_member_default", enabled=False),
+    command("set_member_credits", user_id="ann", enabled=None),
+    command("set_organization_limit", limit_usd="250"),
+    command("set_tier_limit", seat_tier="premium", limit_usd="50"),
+    command("set_user_limit", user_id="ann", limit_usd=None),
+    command("set_thresholds", percents=[50, 80, 100]),
+    command("set_balance_notice", threshold_usd="10"),
+    command("buy_credits", amount_usd="100"),
+    command("set_auto_reload", enabled=True, threshold_usd="10", amount_usd="10.01", monthly_maximum_usd=None),
+    command("set_requests_enabled", enabled=False),
+    command("set_role", user_id="ann", role="admin"),
+    command("hand_over_ownership", user_id="ann"),
+]
+BY_ADMINS: list[Wire] = [
+    command("add_member", user("admin"), user_id="bob"),
+    command("remove_member", user("admin"), user_id="ann"),
+    command("assign_seat", user("admin"), user_id="ann", seat_tier="premium"),
+    command("approve_request", user("admin"), request_id="q-1", limit_usd="75"),
+    command("deny_request", user("admin"), request_id="q-1"),
+]
+BY_MEMBERS: list[Wire] = [
+    command("request_credits", user("ann"), kind="premium_seat"),
+    command("set_contact", user("ann"), user_id="ann", fields=["email"]),
+]
+COMMANDS = {wire["command"]: wire for wire in (*BY_BILLING, *BY_OWNERS, *BY_ADMINS, *BY_MEMBERS)}
+"""Without what may be left out."""
+
+_SAID: Wire = {"org_id": "acme", "org_seq": 7, "at_micros": micros(NOON)}
+_ASKED: Wire = {"command_id": "c", "command": "set_credits", "actor": BILLING}
+_LIMIT: Wire = {"month": Month(2026, 5), "limit_version": 3}
+
+EVENTS: list[LedgerEvent] = [
+    LimitBreached(
+        **_SAID,
+        **_LIMIT,
+        scope=OrganizationScope(),
+        episode=2,
+        limit_picousd=250 * DOLLAR_PICOUSD,
+        spend_picousd=251 * DOLLAR_PICOUSD,
+        overshoot_picousd=(251 - 250) * DOLLAR_PICOUSD,
+        cause="usage",
+        crossing=Crossing(event_id="e", source="", input_partition=1, input_offset=2**40, input_index=0),
+        paused_from_micros=micros(NOON),
+        paused_until_micros=micros("2026-06-01T00:00:00Z"),
+    ),
+    LimitResumed(
+        **_SAID,
+        **_LIMIT,
+        scope=MemberScope(user_id="ann", seat_tier="premium"),
+        episode=2,
+        limit_picousd=None,
+        spend_picousd=1,
+        cause="plan_changed",
+    ),
+    CreditsPaused(**_SAID, reason="balance", pause_number=1, balance_picousd=-DOLLAR_PICOUSD),
+    CreditsResumed(**_SAID, pause_number=1, balance_picousd=99 * DOLLAR_PICOUSD),
+    CommandApplied(**_SAID, **_ASKED, before={}, after={"enabled": True}),
+    CommandRefused(**_SAID, **_ASKED, reason="not_allowed", detail="ann is member; this takes owner"),
+    CommandRepeated(**_SAID, command_id="c", answer={}),
+    ThresholdReached(
+        **_SAID,
+        **_LIMIT,
+        scope=TierScope(seat_tier="standard"),
+        percent=80,
+        spend_picousd=8 * DOLLAR_PICOUSD,
+        limit_picousd=10 * DOLLAR_PICOUSD,
+    ),
+    BalanceLow(**_SAID, balance_picousd=9 * DOLLAR_PICOUSD, threshold_picousd=10 * DOLLAR_PICOUSD),
+    AutoReloadSuspended(**_SAID, reason="unanswered", reload_id="r-1"),
+    RequestsDigest(
+        **_SAID,
+        day="2026-05-10",
+        requests=(
+            PendingRequest(
+                request_id="q-1",
+                user_id="ann",
+                kind="credits",
+                seat_tier="standard",
+                asked_at_micros=micros(NOON),
+                spend_picousd=0,
+            ),
+        ),
+    ),
+]
+
+STATUS: list[StatusRecord] = [
+    OrganizationStatus(
+        org_id="acme",
+        org_seq=7,
+        plan="team",
+        status="suspended",
+        credits_enabled=True,
+        member_default=False,
+        requests_enabled=False,
+        balance_picousd=-(10**21),
+        month="2026-05",
+        spend_picousd=2**63,
+        limit_picousd=0,
+        limit_version=4,
+        raise_picousd=5 * DOLLAR_PICOUSD,
+        raise_month="2026-05",
+    ),
+    TierStatus(org_id="acme", org_seq=8, seat_tier="premium", basis="whole_tier", limit_picousd=DOLLAR_PICOUSD),
+    MemberStatus(
+        org_id="acme", org_seq=9, user_id="ann", role="admin", seat_tier="premium", removed=True, credits_enabled=False
+    ),
+    ClockStatus(partition=3, as_of_micros=micros(NOON)),
+]
