@@ -230,7 +230,7 @@ def fall_due(state: State, organization: Organization, wallet: Wallet) -> list[L
 
 
 def set_watch(state: State, organization: Organization, wallet: Wallet) -> None:
-    """Say at which balance, and when, the wallet is to be looked at next; also after a restore, once the calendar is.
+    """Say at which balance, and when, the wallet is to be looked at next; after a restore too, calendar first.
 
     Source: R3, R5, R37a.
     """

@@ -6,6 +6,7 @@ the sum of all entries less the usage that waits: balance = Σ entries − unbur
 """
 
 import json
+from collections import Counter
 from random import Random
 from typing import Any
 
@@ -15,10 +16,12 @@ from pipeline.domain import wallet as rules
 from pipeline.domain.refusals import Refused
 from pipeline.domain.reloads import reload_id
 from pipeline.domain.wallet_state import put_together
+from schemas.events import envelope
+from schemas.instants import MICROS_PER_HOUR
 from schemas.ledger import LedgerEntry, ReloadRequested
 from schemas.wallet_events import CreditsPaused, CreditsResumed
 from tests.support.builders import CENT_PICOUSD, later, micros
-from tests.support.wallets import Purse
+from tests.support.wallets import Purse, kinds
 
 SEEDS = range(60)
 
@@ -30,20 +33,28 @@ def some(random: Random) -> int:
 
 def one_command(random: Random, purse: Purse, step: int) -> tuple[Any, ...]:
     """A rule and what it is given; ids repeat now and then."""
-    an_id = f"p-{random.randint(1, step + 1)}"
-    another = f"p-{random.randint(1, step + 1)}"
-    expires = random.choice((None, micros(purse.at) + random.randint(0, 5) * 86_400 * 10**6))
+    an_id = f"p-{random.choice((step, step, step, random.randint(1, step + 1)))}"
+    another = random.choice([*purse.wallet.payments, an_id])
+    a_reload = max(1, purse.wallet.reload_number - random.randint(-1, 1))
+    expires = random.choice((None, micros(purse.at) + random.randint(0, 48) * MICROS_PER_HOUR))
+    maximum = random.choice((None, 50 * some(random)))
     choices: tuple[tuple[Any, ...], ...] = (
-        (rules.purchase, an_id, some(random)),
-        (rules.grant, some(random), expires),
+        (rules.purchase, an_id, 10 * some(random)),
+        (rules.grant, 10 * some(random), expires),
         (rules.refund, an_id, another, some(random)),
         (rules.adjust, random.choice(("credit", "debit")), some(random)),
         (rules.correct, some(random) + CENT_PICOUSD, purse.state.calendar.month),
         (rules.offset_invoice, some(random)),
         (rules.set_notice, random.choice((None, some(random)))),
-        (rules.set_auto_reload, random.random() < 0.8, some(random), some(random), random.choice((None, some(random)))),
-        (rules.reload_paid, reload_id("acme", random.randint(1, 5)), an_id, some(random)),
-        (rules.reload_failed, reload_id("acme", random.randint(1, 5))),
+        (
+            rules.set_auto_reload,
+            random.random() < 0.8,
+            some(random),
+            10 * some(random),
+            maximum,
+        ),
+        (rules.reload_paid, reload_id("acme", a_reload), an_id, 10 * some(random)),
+        (rules.reload_failed, reload_id("acme", a_reload)),
     )
     return random.choice(choices)
 
@@ -66,15 +77,15 @@ def live(seed: int, *, reborn: bool) -> Purse:
     random = Random(seed)
     purse = Purse()
     cells: dict[bytes, Any] = {}
-    for step in range(120):
+    for step in range(200):
         act = random.random()
         if act < 0.5:
-            purse.uses(str(random.randint(0, 30) / 100), random.choice((None, "2026-04")))
+            purse.uses(str(random.randint(0, 20) / 100), random.choice((None, "2026-04")))
         elif act < 0.6:
             purse.waits_until(later(purse.at, hours=random.randint(1, 40)))
-        elif act < 0.64:
-            purse.moves_to(random.choice(("team", "enterprise")))
-        elif act < 0.68:
+        elif act < 0.62:
+            purse.moves_to(random.choice(("team", "team", "enterprise")))
+        elif act < 0.66:
             purse.settle()
         else:
             command = one_command(random, purse, step)
@@ -87,7 +98,7 @@ def live(seed: int, *, reborn: bool) -> Purse:
         check(purse)
         if reborn:
             purse.settle()
-            for cell in (*purse.state.changed,):
+            for cell in purse.state.changed:
                 cells[cell.key()] = cell
             purse.state.take_changes()
             kept = [type(cell).restored(_fields(cell)) for cell in cells.values() if cell.value() is not None]
@@ -117,7 +128,8 @@ def test_balance_entries_and_lots_agree_all_along(seed: int) -> None:
     for entry in purse.entries:
         balance += entry.amount_picousd
         assert entry.balance_after_picousd == balance
-    assert len({entry.entry_id for entry in purse.entries}) == len(purse.entries)
+    ids = [envelope(event, event.identity())["id"] for event in purse.events]
+    assert len(set(ids)) == len(ids), "an id tells apart whatever was ever published"
     numbered = [
         event.org_seq for event in purse.events if not (isinstance(event, LedgerEntry) and event.type == "burn")
     ]
@@ -135,3 +147,11 @@ def test_a_wallet_reborn_at_every_step_lives_the_same_life(seed: int) -> None:
     assert lasting(once) == lasting(often)
     assert once.wallet.value() == often.wallet.value()
     assert once.rests() == often.rests()
+
+
+def test_the_lives_are_full() -> None:
+    """Every kind of entry and event a wallet has, often enough to be a test."""
+    seen = Counter(kind for seed in SEEDS for kind in kinds(live(seed, reborn=False).events))
+    rare = {kind: count for kind, count in seen.items() if count < 20}
+    assert len(seen) == 12
+    assert rare == {}
