@@ -10,10 +10,9 @@ from schemas.instants import Instant
 from schemas.money import Picousd
 
 RequestKind = Literal["credits", "premium_seat"]
-RequestStatus = Literal["pending", "approved", "denied", "closed"]
 
 
-class OutstandingRequest(Model):
+class PendingRequest(Model):
     """What a reviewer sees of a request."""
 
     request_id: Identifier
@@ -30,7 +29,7 @@ class RequestsDigest(LedgerEvent):
     TYPE: ClassVar[str] = "usage-credits.requests.digest"
 
     day: str
-    requests: tuple[OutstandingRequest, ...]
+    requests: tuple[PendingRequest, ...] = Field(strict=False, min_length=1)
 
     def identity(self) -> tuple[object, ...]:
         """One a day."""

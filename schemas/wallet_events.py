@@ -5,18 +5,19 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from schemas.base import Identifier
-from schemas.events import LedgerEvent
+from schemas.events import Crossing, LedgerEvent
 from schemas.money import Picousd
 
 
 class CreditsPaused(LedgerEvent):
-    """The balance is used up: every member's credits pause until it is above 0 again."""
+    """The balance is used up: everybody's credits pause until it is above 0; no `crossing` where no usage did it."""
 
     TYPE: ClassVar[str] = "usage-credits.credits.paused"
 
-    reason: Literal["balance"] = "balance"
+    reason: Literal["balance"]
     pause_number: int = Field(ge=1, description="counts the pauses of the organisation")
     balance_picousd: Picousd
+    crossing: Crossing | None = None
 
     def identity(self) -> tuple[object, ...]:
         """One per pause."""
@@ -59,4 +60,4 @@ class AutoReloadSuspended(LedgerEvent):
 
     def identity(self) -> tuple[object, ...]:
         """A reload suspends once."""
-        return (self.reload_id,)
+        return (self.reload_id, self.reason)

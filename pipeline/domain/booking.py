@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.domain.state import Organization, State
 from pipeline.domain.wallet_state import Lot, LotKind, Wallet
-from schemas.events import LedgerEvent, event_id
+from schemas.events import Crossing, LedgerEvent, event_id
 from schemas.ledger import EntryCause, EntryType, LedgerEntry
 from schemas.month import Month
 
@@ -22,7 +22,7 @@ class Booking:
 
     `at_micros` is the arrival of the record that caused it, or the instant that fell due; outputs bear it. A redriven
     record arrived long ago, so what begins to run now (24 hours for a reload) begins at `clock_micros`, the ledger
-    time, where that is later.
+    time, where that is later. `crossing` is the event whose charge is looked at, if one is.
     """
 
     state: State
@@ -31,6 +31,7 @@ class Booking:
     at_micros: int
     cause: EntryCause | None = None
     clock_micros: int = 0
+    crossing: Crossing | None = None
     events: list[LedgerEvent] = field(default_factory=list)
 
     @property

@@ -10,11 +10,13 @@ from typing import Any, ClassVar, Literal
 
 from pipeline.domain.refusals import Refused
 from pipeline.domain.state import Cell, Member, Organization, State
+from schemas.base import SeatTier
 from schemas.events import event_id
 from schemas.instants import MICROS_PER_DAY, MICROS_PER_HOUR, format_instant
 from schemas.money import spend_for_people
-from schemas.requests import OutstandingRequest, RequestKind, RequestsDigest, RequestStatus
+from schemas.requests import PendingRequest, RequestKind, RequestsDigest
 
+RequestStatus = Literal["pending", "approved", "denied", "closed"]
 Action = Literal["approve", "deny", "close"]
 ClosedBecause = Literal["plan_changed", "seat_given", "limit_given", "member_removed"]
 
@@ -69,10 +71,11 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """What an approver gave: a user limit, or a Premium seat where that is null; credits on for the member anyway."""
+    """What an approver gave: a user limit or a seat; the member's credits are switched on either way."""
 
     request: Request
     limit_picousd: int | None
+    seat_tier: SeatTier | None
 
 
 def ask(
@@ -121,26 +124,30 @@ def approve(
     approver_id: str,
     at_micros: int,
     *,
-    limit_picousd: int | None,
+    limit_picousd: int | None = None,
+    seat_tier: SeatTier | None = None,
 ) -> Approved:
-    """An approver gives a user limit or, without one, a Premium seat; whichever was asked for (R36).
+    """An approver gives a user limit or a Premium seat, whichever was asked for (R36).
 
     Raises:
         Refused: it is not pending, the approver's own, or would not let the member go on.
     """
+    assert (limit_picousd is None) != (seat_tier is None), "a request is granted by one thing"
     request = _to_end(requests, request_id, "approve")
     if request.user_id == approver_id:
         raise Refused("own_request", "nobody approves their own request")
     if not organization.credits_enabled:
         raise Refused("credits_disabled", f"credits of {organization.org_id} are off; an owner switches them on")
     member = organization.members[request.user_id]
-    if limit_picousd is None and member.seat_tier == "premium":
+    if seat_tier == "standard":
+        raise Refused("not_a_premium_seat", "a request is granted by a limit or by a Premium seat")
+    if seat_tier == "premium" and member.seat_tier == "premium":
         raise Refused("already_on_premium", f"{request.user_id} has a Premium seat")
     spend = _spend_picousd(state, member)
     if limit_picousd is not None and limit_picousd <= spend:
         raise Refused("limit_not_above_spend", f"{request.user_id} has spent {spend_for_people(spend)} this month")
     _end(state, requests, request, "approve", approver_id, at_micros)
-    return Approved(request, limit_picousd)
+    return Approved(request, limit_picousd, seat_tier)
 
 
 def deny(state: State, requests: Requests, request_id: str, reviewer_id: str, at_micros: int) -> Request:
@@ -173,10 +180,10 @@ def close_all(state: State, requests: Requests, because: ClosedBecause, at_micro
 # The digest.
 
 
-def outstanding(state: State, organization: Organization, requests: Requests) -> list[OutstandingRequest]:
+def outstanding(state: State, organization: Organization, requests: Requests) -> list[PendingRequest]:
     """What reviewers see: requester, seat, time asked, month to date, in the order asked (R36)."""
     return [
-        OutstandingRequest(
+        PendingRequest(
             request_id=request.request_id,
             user_id=request.user_id,
             kind=request.kind,

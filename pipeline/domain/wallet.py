@@ -14,7 +14,7 @@ from pipeline.domain.refusals import Refused
 from pipeline.domain.state import Organization, State
 from pipeline.domain.wallet_state import Lot, Payment, PaymentKind, Wallet
 from schemas.commands import Actor
-from schemas.events import LedgerEvent, event_id
+from schemas.events import Crossing, LedgerEvent, event_id
 from schemas.instants import format_instant
 from schemas.ledger import EntryCause, PurchaseRequested
 from schemas.money import usd_from_picousd
@@ -28,10 +28,15 @@ NEVER_PICOUSD = -(10**39)
 
 
 def wallet_fell(
-    state: State, organization: Organization, wallet: Wallet, at_micros: int, clock_micros: int = 0
+    state: State,
+    organization: Organization,
+    wallet: Wallet,
+    at_micros: int,
+    crossing: Crossing | None,
+    clock_micros: int = 0,
 ) -> list[LedgerEvent]:
     """What follows from a balance that fell to its watch, for the very event that did it; and the next watch."""
-    booking = Booking(state, organization, wallet, at_micros, clock_micros=clock_micros)
+    booking = Booking(state, organization, wallet, at_micros, clock_micros=clock_micros, crossing=crossing)
     _look(booking)
     return booking.events
 
@@ -264,7 +269,11 @@ def _look(booking: Booking) -> None:
             wallet.pause_number += 1
             booking.events.append(
                 CreditsPaused(
-                    **booking.stamp(), pause_number=wallet.pause_number, balance_picousd=wallet.balance_picousd
+                    **booking.stamp(),
+                    reason="balance",
+                    pause_number=wallet.pause_number,
+                    balance_picousd=wallet.balance_picousd,
+                    crossing=booking.crossing,
                 )
             )
         elif wallet.balance_picousd > 0 and wallet.paused:

@@ -7,11 +7,14 @@ from pipeline.domain import wallet as rules
 from pipeline.domain.booking import Booking
 from pipeline.domain.state import Organization, State
 from pipeline.domain.wallet_state import Lot, Wallet
-from schemas.events import LedgerEvent
+from schemas.events import Crossing, LedgerEvent
 from schemas.ledger import EntryCause, LedgerEntry
 from schemas.money import picousd_from_usd
 from schemas.month import Month
 from tests.support.builders import NOON, micros
+
+CROSSING = Crossing(event_id="e-1", source="", input_partition=0, input_offset=7, input_index=0)
+"""The event that `uses` charges, whichever it is."""
 
 Event = TypeVar("Event", bound=LedgerEvent)
 
@@ -59,7 +62,7 @@ class Purse:
         self.unburnt[month] = self.unburnt.get(month, 0) + cost
         if wallet.balance_picousd > wallet.watch_picousd:
             return []
-        events = rules.wallet_fell(self.state, self.organization, wallet, micros(self.at))
+        events = rules.wallet_fell(self.state, self.organization, wallet, micros(self.at), CROSSING)
         self.events += events
         return events
 

@@ -335,6 +335,6 @@ def test_redriven_usage_of_long_ago_gives_billing_its_24_hours_all_the_same() ->
     purse = reloading()
     purse.wallet.balance_picousd -= usd(6)
     arrived, now = later(NOON, days=-9), NOON
-    (request,) = rules.wallet_fell(purse.state, purse.organization, purse.wallet, micros(arrived), micros(now))
+    (request,) = rules.wallet_fell(purse.state, purse.organization, purse.wallet, micros(arrived), None, micros(now))
     assert request.at_micros == micros(arrived)
     assert purse.wallet.due_micros == micros(NEXT_NOON)

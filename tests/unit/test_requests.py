@@ -9,10 +9,10 @@ import pytest
 
 from pipeline.domain import requests as rules
 from pipeline.domain.refusals import Refused
-from pipeline.domain.requests import Request, Requests
+from pipeline.domain.requests import Request, Requests, RequestStatus
 from pipeline.domain.state import Member, MemberMonth, Organization, State
 from schemas.base import SeatTier
-from schemas.requests import OutstandingRequest, RequestKind, RequestsDigest, RequestStatus
+from schemas.requests import PendingRequest, RequestKind, RequestsDigest
 from tests.support.builders import NOON, later, micros
 from tests.support.wallets import usd
 
@@ -36,7 +36,9 @@ class Desk:
         member = self.organization.members[user_id]
         return rules.ask(self.state, self.organization, self.requests, member, kind, micros(at), enabled=self.enabled)
 
-    def approve(self, request_id: str, *, by: str = "ada", limit: str | int | None = None) -> rules.Approved:
+    def approve(
+        self, request_id: str, *, by: str = "ada", limit: str | int | None = None, seat_tier: SeatTier | None = None
+    ) -> rules.Approved:
         return rules.approve(
             self.state,
             self.organization,
@@ -45,6 +47,7 @@ class Desk:
             by,
             micros(NOON),
             limit_picousd=None if limit is None else usd(limit),
+            seat_tier=seat_tier,
         )
 
     def deny(self, request_id: str, *, by: str = "ada") -> Request:
@@ -137,9 +140,12 @@ def test_approving_answers_the_limit_that_was_given() -> None:
     assert (request.status, request.ended_by, request.ended_at_micros) == ("approved", "ada", micros(NOON))
 
 
-def test_approving_without_a_limit_is_a_premium_seat() -> None:
+def test_approving_answers_the_seat_that_was_given() -> None:
     desk = Desk()
-    assert desk.approve(desk.ask("ann", "credits").request_id).limit_picousd is None
+    desk.spent(10)
+    request = desk.ask("ann", "credits")
+    refused("not_a_premium_seat", desk.approve, request.request_id, seat_tier="standard")
+    assert desk.approve(request.request_id, seat_tier="premium") == rules.Approved(request, None, "premium")
 
 
 @pytest.mark.parametrize(("limit", "fits"), [("9.99", False), (10, False), ("10.01", True)])
@@ -172,7 +178,7 @@ def test_approving_never_switches_the_organisation_on() -> None:
     request = desk.ask()
     desk.organization.credits_enabled = False
     refused("credits_disabled", desk.approve, request.request_id, limit=10)
-    refused("credits_disabled", desk.approve, request.request_id)
+    refused("credits_disabled", desk.approve, request.request_id, seat_tier="premium")
     assert request.status == "pending"
     assert desk.deny(request.request_id).status == "denied"
 
@@ -181,7 +187,7 @@ def test_a_premium_seat_is_not_given_twice() -> None:
     desk = Desk()
     request = desk.ask("ann", "credits")
     desk.seat("premium")
-    refused("already_on_premium", desk.approve, request.request_id)
+    refused("already_on_premium", desk.approve, request.request_id, seat_tier="premium")
 
 
 def test_a_request_nobody_made() -> None:
@@ -249,7 +255,7 @@ def test_the_digest_holds_all_outstanding_requests_in_the_order_asked() -> None:
         at_micros=micros(EIGHT),
         day="2026-05-10",
         requests=(
-            OutstandingRequest(
+            PendingRequest(
                 request_id=bobs.request_id,
                 user_id="bob",
                 kind="premium_seat",
@@ -257,7 +263,7 @@ def test_the_digest_holds_all_outstanding_requests_in_the_order_asked() -> None:
                 asked_at_micros=micros(NOON),
                 spend_picousd=0,
             ),
-            OutstandingRequest(
+            PendingRequest(
                 request_id=anns.request_id,
                 user_id="ann",
                 kind="credits",

@@ -13,7 +13,7 @@ from schemas.ledger import EntryCause, LedgerEntry, PurchaseRequested
 from schemas.month import Month
 from schemas.wallet_events import BalanceLow, CreditsPaused, CreditsResumed
 from tests.support.builders import NOON, later, micros
-from tests.support.wallets import Purse, kinds, usd
+from tests.support.wallets import CROSSING, Purse, kinds, usd
 
 JUNE_BEGINS = "2026-06-01T00:00:00Z"
 OWNER = Actor(kind="user", id="owner")
@@ -221,7 +221,8 @@ def test_what_netted_a_debt_is_burnt_and_cannot_be_refunded() -> None:
 
 def test_a_new_team_pauses_until_it_buys() -> None:
     purse = Purse()
-    assert kinds(purse.events) == ["credits.paused"]
+    (paused,) = purse.told(CreditsPaused)
+    assert (paused.pause_number, paused.balance_picousd, paused.crossing) == (1, 0, None)
     events = purse.does(rules.purchase, "p-1", usd(10))
     assert kinds(events) == ["purchase", "credits.resumed"]
     assert (purse.wallet.paused, purse.wallet.pause_number) == (False, 1)
@@ -240,7 +241,8 @@ def test_a_pause_is_told_once_and_by_the_event_that_reached_it() -> None:
     purse = holding(1)
     assert purse.uses("0.5") == []
     (paused,) = purse.uses("0.5")
-    assert paused.org_seq == purse.organization.org_seq
+    assert isinstance(paused, CreditsPaused)
+    assert (paused.org_seq, paused.crossing) == (purse.organization.org_seq, CROSSING)
     assert purse.uses("0.5") == purse.uses("0.5") == []
     assert kinds(purse.settle()) == ["burn", "burn"]
 
