@@ -12,6 +12,7 @@ import xxhash
 
 from pipeline.domain import limits
 from pipeline.domain.permissions import why_not
+from pipeline.domain.refusals import Refused
 from pipeline.domain.state import AnsweredCommand, Member, Organization, State
 from schemas.commands import AddMember, Command, RegisterOrganization, SetCredits, SetOrganizationLimit
 from schemas.events import CommandApplied, CommandRefused, CommandRepeated, LedgerEvent
@@ -19,14 +20,6 @@ from schemas.money import usd_from_picousd
 
 NO_SEQ = 0
 """`org_seq` of an answer about an organisation that is not known: it has no sequence."""
-
-
-class Refused(Exception):
-    """The command changes nothing; `reason` is stable and for programs, the text for people."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
 
 
 class Outcome(NamedTuple):

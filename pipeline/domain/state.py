@@ -43,8 +43,8 @@ class Cell:
         """The cell's key in `ledger-state`."""
         return _encode([self.KIND, *(getattr(self, name) for name in self.IDENTITY)])
 
-    def value(self) -> bytes:
-        """The cell as JSON."""
+    def value(self) -> bytes | None:
+        """The cell as JSON; None once there is nothing left to remember of it."""
         fields = {"cell": self.KIND}
         for name in (*self.IDENTITY, *self.FIELDS):
             value = getattr(self, name)
@@ -105,7 +105,7 @@ class MemberMonth(ScopeMonth):
         """As Cell.key."""
         return f'["member_month",{_quoted(self.org_id)},{_quoted(self.user_id)},"{self.month}"]'.encode()
 
-    def value(self) -> bytes:
+    def value(self) -> bytes | None:
         """As Cell.value."""
         if self.unknown or self.breached_version or self.episode != 1 or not self.spend_picousd:
             return super().value()

@@ -1,0 +1,204 @@
+"""Cells of the wallet: what is remembered of an organisation's balance, its lots, payments and reloads (R3-R5, R38b).
+
+Cells of `ledger-state` in at a restore, changed cells out. Lots, payments and reloads hang on their wallet.
+"""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
+
+from pipeline.domain.state import Cell
+
+LotKind = Literal["paid", "promotional", "correction"]
+PaymentKind = Literal["purchase", "reload", "refund"]
+ReloadStatus = Literal["requested", "paid", "failed", "unanswered"]
+
+ALWAYS_PICOUSD = 10**39
+"""A watch no balance is above: the next event is looked at. What a wallet has until somebody sets its watch."""
+
+_BURN_FIRST: dict[LotKind, int] = {"promotional": 0, "correction": 1, "paid": 2}
+_NEVER_MICROS = 2**63
+
+
+class Lot(Cell):
+    """Credits added together; `rest_picousd` is what has not burnt. Used up, the lot is forgotten.
+
+    `added_seq` is the `org_seq` of the entry that added it; null `expires_at_micros` is never.
+    """
+
+    __slots__ = ("added_seq", "amount_picousd", "expires_at_micros", "kind", "lot_id", "org_id", "rest_picousd")
+    KIND = "lot"
+    IDENTITY = ("org_id", "lot_id")
+    FIELDS = ("kind", "amount_picousd", "rest_picousd", "added_seq", "expires_at_micros")
+    DEFAULTS: ClassVar[dict[str, Any]] = {"expires_at_micros": None}
+
+    org_id: str
+    lot_id: str
+    kind: LotKind
+    amount_picousd: int
+    rest_picousd: int
+    added_seq: int
+    expires_at_micros: int | None
+
+    def value(self) -> bytes | None:
+        """As Cell.value."""
+        return super().value() if self.rest_picousd else None
+
+    def burns(self) -> tuple[int, int, int, str]:
+        """Where it stands in the order of burning: what the customer would lose first, goes first (R38b)."""
+        expires = _NEVER_MICROS if self.expires_at_micros is None else self.expires_at_micros
+        return (expires, _BURN_FIRST[self.kind], self.added_seq, self.lot_id)
+
+
+class Payment(Cell):
+    """A payment id that was used, for ever; of a purchase or reload, its lot and what of it was refunded."""
+
+    __slots__ = ("amount_picousd", "kind", "lot_id", "org_id", "payment_id", "refunded_picousd")
+    KIND = "payment"
+    IDENTITY = ("org_id", "payment_id")
+    FIELDS = ("kind", "amount_picousd", "lot_id", "refunded_picousd")
+    DEFAULTS: ClassVar[dict[str, Any]] = {"refunded_picousd": 0}
+
+    org_id: str
+    payment_id: str
+    kind: PaymentKind
+    amount_picousd: int
+    lot_id: str
+    refunded_picousd: int
+
+
+class Reload(Cell):
+    """A reload that was asked of billing, and what became of it; kept for ever, since a late `paid` still credits.
+
+    `since_micros` is when its 24 hours began; `month` is the one in whose maximum it counts.
+    """
+
+    __slots__ = ("amount_picousd", "month", "number", "org_id", "reload_id", "since_micros", "status")
+    KIND = "reload"
+    IDENTITY = ("org_id", "reload_id")
+    FIELDS = ("number", "amount_picousd", "since_micros", "month", "status")
+    DEFAULTS: ClassVar[dict[str, Any]] = {"status": "requested"}
+
+    org_id: str
+    reload_id: str
+    number: int
+    amount_picousd: int
+    since_micros: int
+    month: str
+    status: ReloadStatus
+
+    @property
+    def counted_picousd(self) -> int:
+        """What it takes of its month's maximum; one not answered may still be paid, and counts."""
+        return 0 if self.status == "failed" else self.amount_picousd
+
+
+class Wallet(Cell):
+    """An organisation's balance and what owners set about it.
+
+    `watch_picousd` and `due_micros` follow from the rest and are not remembered: down to the watch nothing needs to
+    be looked at, and before the due instant nothing falls due (null: nothing will).
+    """
+
+    __slots__ = (
+        "balance_picousd",
+        "due_micros",
+        "lots",
+        "notice_picousd",
+        "notice_told",
+        "org_id",
+        "pause_number",
+        "paused",
+        "payments",
+        "pending_reload_id",
+        "reload_amount_picousd",
+        "reload_enabled",
+        "reload_maximum_picousd",
+        "reload_number",
+        "reload_suspended",
+        "reload_threshold_picousd",
+        "reloaded_month",
+        "reloaded_picousd",
+        "reloads",
+        "watch_picousd",
+    )
+    KIND = "wallet"
+    IDENTITY = ("org_id",)
+    DEFAULTS: ClassVar[dict[str, Any]] = {
+        "balance_picousd": 0,
+        "paused": False,
+        "pause_number": 0,
+        "notice_picousd": None,
+        "notice_told": False,
+        "reload_enabled": False,
+        "reload_threshold_picousd": 0,
+        "reload_amount_picousd": 0,
+        "reload_maximum_picousd": None,
+        "reload_suspended": False,
+        "reload_number": 0,
+        "pending_reload_id": None,
+        "reloaded_month": "",
+        "reloaded_picousd": 0,
+    }
+    FIELDS = tuple(DEFAULTS)
+
+    org_id: str
+    balance_picousd: int
+    paused: bool
+    pause_number: int
+    notice_picousd: int | None
+    notice_told: bool
+    reload_enabled: bool
+    reload_threshold_picousd: int
+    reload_amount_picousd: int
+    reload_maximum_picousd: int | None
+    reload_suspended: bool
+    reload_number: int
+    """Of the last reload asked for."""
+    pending_reload_id: str | None
+    reloaded_month: str
+    """The month of the last reload; `reloaded_picousd` is what reloads of that month amount to."""
+    reloaded_picousd: int
+    lots: dict[str, Lot]
+    payments: dict[str, Payment]
+    reloads: dict[str, Reload]
+    watch_picousd: int
+    due_micros: int | None
+
+    def __init__(self, **fields: Any) -> None:
+        self.lots = {}
+        self.payments = {}
+        self.reloads = {}
+        self.watch_picousd = ALWAYS_PICOUSD
+        self.due_micros = None
+        super().__init__(**fields)
+
+    @property
+    def pending_reload(self) -> Reload | None:
+        """The reload billing has not answered yet."""
+        return self.reloads[self.pending_reload_id] if self.pending_reload_id is not None else None
+
+    def unburnt_picousd(self) -> int:
+        """What the lots hold; settled it is the balance, or 0 where that is a debt."""
+        return sum(lot.rest_picousd for lot in self.lots.values())
+
+
+WALLET_CELLS: tuple[type[Cell], ...] = (Wallet, Lot, Payment, Reload)
+
+
+def put_together(cells: Iterable[Cell]) -> dict[str, Wallet]:
+    """Restored cells of wallets, in any order, as wallets by `org_id`; their watches are still to be set."""
+    wallets: dict[str, Wallet] = {}
+    parts: list[Cell] = []
+    for cell in cells:
+        if isinstance(cell, Wallet):
+            wallets[cell.org_id] = cell
+        else:
+            parts.append(cell)
+    for part in parts:
+        if isinstance(part, Lot):
+            wallets[part.org_id].lots[part.lot_id] = part
+        elif isinstance(part, Payment):
+            wallets[part.org_id].payments[part.payment_id] = part
+        elif isinstance(part, Reload):
+            wallets[part.org_id].reloads[part.reload_id] = part
+    return wallets
