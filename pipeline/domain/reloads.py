@@ -12,7 +12,7 @@ from pipeline.domain.wallet_state import Reload, ReloadStatus, Wallet
 from schemas.events import event_id
 from schemas.instants import MICROS_PER_HOUR
 from schemas.ledger import ReloadRequested
-from schemas.wallet_events import AutoReloadSuspended
+from schemas.notifications import AutoReloadSuspended
 
 ANSWER_MICROS = 24 * MICROS_PER_HOUR
 """How long billing has to answer."""

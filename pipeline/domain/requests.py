@@ -14,7 +14,8 @@ from schemas.base import SeatTier
 from schemas.events import event_id
 from schemas.instants import MICROS_PER_DAY, MICROS_PER_HOUR, format_instant
 from schemas.money import spend_for_people
-from schemas.requests import PendingRequest, RequestKind, RequestsDigest
+from schemas.notifications import PendingRequest, RequestsDigest
+from schemas.organization import RequestKind
 
 RequestStatus = Literal["pending", "approved", "denied", "closed"]
 Action = Literal["approve", "deny", "close"]

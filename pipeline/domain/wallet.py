@@ -14,12 +14,12 @@ from pipeline.domain.refusals import Refused
 from pipeline.domain.state import Organization, State
 from pipeline.domain.wallet_state import Lot, Payment, PaymentKind, Wallet
 from schemas.commands import Actor
-from schemas.events import Crossing, LedgerEvent, event_id
+from schemas.events import CreditsPaused, CreditsResumed, Crossing, LedgerEvent, event_id
 from schemas.instants import format_instant
 from schemas.ledger import EntryCause, PurchaseRequested
 from schemas.money import usd_from_picousd
 from schemas.month import Month
-from schemas.wallet_events import BalanceLow, CreditsPaused, CreditsResumed
+from schemas.notifications import BalanceLow
 
 NEVER_PICOUSD = -(10**39)
 """A watch no balance falls to: nothing needs to be looked at."""

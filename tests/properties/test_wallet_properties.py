@@ -16,10 +16,9 @@ from pipeline.domain import wallet as rules
 from pipeline.domain.refusals import Refused
 from pipeline.domain.reloads import reload_id
 from pipeline.domain.wallet_state import put_together
-from schemas.events import envelope
+from schemas.events import CreditsPaused, CreditsResumed, envelope
 from schemas.instants import MICROS_PER_HOUR
 from schemas.ledger import LedgerEntry, ReloadRequested
-from schemas.wallet_events import CreditsPaused, CreditsResumed
 from tests.support.builders import CENT_PICOUSD, later, micros
 from tests.support.wallets import Purse, kinds
 
@@ -128,7 +127,7 @@ def test_balance_entries_and_lots_agree_all_along(seed: int) -> None:
     for entry in purse.entries:
         balance += entry.amount_picousd
         assert entry.balance_after_picousd == balance
-    ids = [envelope(event, event.identity())["id"] for event in purse.events]
+    ids = [envelope(event)["id"] for event in purse.events]
     assert len(set(ids)) == len(ids), "an id tells apart whatever was ever published"
     numbered = [
         event.org_seq for event in purse.events if not (isinstance(event, LedgerEntry) and event.type == "burn")

@@ -10,7 +10,7 @@ from pipeline.domain import wallet as rules
 from pipeline.domain.refusals import Refused
 from pipeline.domain.wallet_state import ReloadStatus
 from schemas.ledger import EntryCause, LedgerEntry, ReloadRequested
-from schemas.wallet_events import AutoReloadSuspended
+from schemas.notifications import AutoReloadSuspended
 from tests.support.builders import NOON, later, micros
 from tests.support.wallets import Purse, kinds, usd
 

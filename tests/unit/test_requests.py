@@ -12,7 +12,8 @@ from pipeline.domain.refusals import Refused
 from pipeline.domain.requests import Request, Requests, RequestStatus
 from pipeline.domain.state import Member, MemberMonth, Organization, State
 from schemas.base import SeatTier
-from schemas.requests import PendingRequest, RequestKind, RequestsDigest
+from schemas.notifications import PendingRequest, RequestsDigest
+from schemas.organization import RequestKind
 from tests.support.builders import NOON, later, micros
 from tests.support.wallets import usd
 

@@ -8,10 +8,10 @@ from pipeline.domain import wallet as rules
 from pipeline.domain.booking import Booking
 from pipeline.domain.refusals import Refused
 from schemas.commands import Actor
-from schemas.events import envelope
+from schemas.events import CreditsPaused, CreditsResumed, envelope
 from schemas.ledger import EntryCause, LedgerEntry, PurchaseRequested
 from schemas.month import Month
-from schemas.wallet_events import BalanceLow, CreditsPaused, CreditsResumed
+from schemas.notifications import BalanceLow
 from tests.support.builders import NOON, later, micros
 from tests.support.wallets import CROSSING, Purse, kinds, usd
 
@@ -66,7 +66,7 @@ def test_a_purchase_is_an_entry_with_a_lot_and_the_balance_after_it() -> None:
 def test_an_entrys_id_is_that_of_its_envelope_and_survives_the_wire() -> None:
     (entry, _) = Purse().does(rules.purchase, "p", usd(5))
     assert isinstance(entry, LedgerEntry)
-    assert envelope(entry, entry.identity())["id"] == entry.entry_id
+    assert envelope(entry)["id"] == entry.entry_id
     assert LedgerEntry.model_validate_json(entry.model_dump_json()) == entry
 
 
