@@ -34,12 +34,17 @@ class Histories:
     def __iter__(self) -> Iterator[Said]:
         for body in self._commands.opening():
             yield self._take("command", body)
+        last = ("command", self.now)
         for _ in range(self.length):
             self.now += self._pause()
             if self.random.random() < 0.35:
+                if last == ("usage", self.now):
+                    self.now += MILLISECOND  # at one arrival, commands come before usage (R44)
                 yield self._take("command", self._commands.some(self.now))
+                last = ("command", self.now)
             else:
                 yield self._take("usage", self._some_usage())
+                last = ("usage", self.now)
 
     def _take(self, kind: str, body: Wire) -> Said:
         self.auditor.take(self.now, kind, body)
@@ -84,7 +89,7 @@ class Histories:
         org_id = pick(known) if self.random.random() < 0.99 else "nowhere"
         org = self.auditor.organizations.get(org_id)
         users = list(org.members) if org else ["owner"]
-        late = pick((0,) * 12 + (60 * SECOND, HOUR, DAY, 3 * DAY, 4 * DAY, 12 * DAY, 34 * DAY, 36 * DAY))
+        late = pick((0,) * 22 + (60 * SECOND, HOUR, DAY, 3 * DAY, 4 * DAY, 12 * DAY, 34 * DAY, 36 * DAY))
         occurred_at = self.now - late
         if self.random.random() < 0.06:
             occurred_at = self.now + pick((9 * SECOND, 299 * SECOND, 301 * SECOND))
@@ -126,12 +131,14 @@ class Histories:
         wires = {(one["org_id"], one.get("source", ""), one["event_id"]): one for at, one in self._sent if at > since}
         chance = self.random.random()
         good = [
-            wires[key]
+            (taken.rows[-1].cost, key)
             for taken in takes
             if (key := (taken.facts["org_id"], taken.facts["source"], taken.facts["event_id"])) in wires
             and (chance < 0.2 or not taken.corrected)
         ]
-        original = pick(good[-12:]) if good else self._event()
+        # Half of them of the dearest lately: those are what limits were reached by.
+        lately = sorted(good[-12:])[-2:] if self.random.random() < 0.5 else good[-12:]
+        original = wires[pick(lately)[1]] if lately else self._event()
         billing = {name: value for name, value in original.items() if name not in IDENTITY}
         corrected: Wire = {**{name: original[name] for name in original if name != "corrects"}}
         corrected["event_id"] = f"e-{self._number}"

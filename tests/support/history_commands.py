@@ -73,16 +73,19 @@ class Commands:
             return BILLING if chance < 0.95 else pick((OPERATOR, user("owner"), {**BILLING, "scopes": []}))
         if chance < 0.08:
             return pick((BILLING, OPERATOR, user("stranger"), user(pick(PEOPLE))))
-        if kind == "hand_over_ownership" or chance < 0.5:
+        if kind == "hand_over_ownership" or chance < 0.75:
             return user(next(name for name, member in org.members.items() if member.role == "primary_owner"))
         return user(pick([name for name, member in org.members.items() if member.role != "member"]))
 
     def _kinds(self, org: Organization) -> list[tuple[Callable[[Organization], Wire], int]]:
         money = 3 if org.plan == "team" else 1
+        went_to_team = org.plan == "team" and any(limit.amount is not None for limit in org.tiers.values())
+        billing = {"active": 10 if went_to_team else 2, "suspended": 25, "closed": 60}[org.status]
+        answers = 20 if any(one.status == "pending" for one in org.reloads) else 4 if org.reloads else 0
         asks = 3 if org.plan == "enterprise" else 1
         return [
-            (self._organization_limit, 8),
-            (self._tier_limit, 8 if org.plan == "enterprise" else 1),
+            (self._organization_limit, 6),
+            (self._tier_limit, 10 if org.plan == "enterprise" else 1),
             (self._user_limit, 10),
             (self._switches, 7),
             (self._thresholds, 2),
@@ -94,16 +97,16 @@ class Commands:
             (self._grant, money),
             (self._adjust, money),
             (self._auto_reload, 2 * money),
-            (self._reload_answer, 3 * money if org.reloads else 0),
-            (self._buying_and_notice, money),
-            (self._billing, 2),
+            (self._reload_answer, answers),
+            (self._buying_and_notice, 2 * money),
+            (self._billing, billing),
         ]
 
     # Amounts.
 
     def _near(self, spend: int) -> str:
         """A limit around what was spent: just below, exactly (if it is whole cents), just above, or out of reach."""
-        cents = spend // 10**10 + self._random.choice((-40, -1, 0, 1, 2, 15, 60, 200, 900))
+        cents = spend // 10**10 + self._random.choice((-40, 0, 1, 15, 60, 200, 200, 900, 900, 2_500, 2_500))
         return _usd(max(0, cents))
 
     def _limit(self, org: Organization, scope: Scope) -> Wire:
@@ -143,10 +146,14 @@ class Commands:
         chance = self._random.random()
         if chance < 0.4:
             # Mostly on again: where credits are off, nothing else is seen.
-            return {"command": "set_credits", "enabled": not org.credits_on or chance > 0.3}
+            return {"command": "set_credits", "enabled": not org.credits_on or chance > 0.08}
         if chance < 0.6:
-            return {"command": "set_member_default", "enabled": not org.member_default or chance > 0.5}
-        return {"command": "set_member_credits", "user_id": self._member(org), "enabled": pick((True, False, None))}
+            return {"command": "set_member_default", "enabled": not org.member_default or chance > 0.45}
+        return {
+            "command": "set_member_credits",
+            "user_id": self._member(org),
+            "enabled": pick((True, True, False, None, None)),
+        }
 
     def _thresholds(self, org: Organization) -> Wire:
         return {"command": "set_thresholds", "percents": self._random.choice(PERCENTS)}
@@ -189,14 +196,15 @@ class Commands:
         if chance < 0.65:
             return {"command": "approve_request", **body, "seat_tier": pick(("premium", "premium", "standard"))}
         spend = org.spend(Scope("member", None, request.user_id if request else "owner"), month_of(self._now))
-        return {"command": "approve_request", **body, "limit_usd": self._near(spend)}
+        above = spend // 10**10 + self._random.choice((-20, 0, 1, 30, 400))
+        return {"command": "approve_request", **body, "limit_usd": _usd(max(0, above))}
 
     def _payment_id(self, org: Organization) -> str:
         used = sorted(org.payment_ids)
         return self._random.choice(used) if used and self._random.random() < 0.08 else f"p-{self._number}"
 
     def _confirm_payment(self, org: Organization) -> Wire:
-        amount = self._amount(50, 200, 500, 1_000, 3_000)
+        amount = self._amount(50, 200, 1_000, 4_000, 10_000)
         return {"command": "confirm_payment", "payment_id": self._payment_id(org), "amount_usd": amount}
 
     def _refund(self, org: Organization) -> Wire:
@@ -235,7 +243,7 @@ class Commands:
     def _reload_answer(self, org: Organization) -> Wire:
         """Some are answered at once, some late, some never."""
         one = self._random.choice(org.reloads[-2:])
-        reload_id = one.reload_id if self._random.random() < 0.97 else "no-such-reload"
+        reload_id = one.reload_id if self._random.random() < 0.92 else "no-such-reload"
         if self._random.random() < 0.3:
             return {"command": "report_reload_failed", "reload_id": reload_id, "detail": "card declined"}
         return {
@@ -246,16 +254,19 @@ class Commands:
         }
 
     def _buying_and_notice(self, org: Organization) -> Wire:
-        if self._random.random() < 0.4:
+        if self._random.random() < 0.25:
             return {"command": "buy_credits", "amount_usd": self._amount(100, 5_000)}
-        threshold = self._random.choice((None, "0", "0.50", "2.00", "10.00"))
+        below = _usd(max(0, org.balance // 10**10 - self._random.choice((0, 1, 50, 200))))
+        threshold = self._random.choice((None, "0", "0.50", "10.00", below, below, below))
         return {"command": "set_balance_notice", "threshold_usd": threshold}
 
     def _billing(self, org: Organization) -> Wire:
         chance = self._random.random()
+        if org.status == "closed":
+            return {"command": "close_organization"}
         if org.status == "suspended" and chance < 0.8:
             return {"command": "reinstate_organization"}
-        if chance < 0.25:
+        if chance < 0.15:
             return {"command": "suspend_organization"}
         if chance < 0.35:
             return {"command": "reinstate_organization"}
