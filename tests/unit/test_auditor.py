@@ -12,6 +12,7 @@ from tests.support.auditor.outputs import (
     CreditsPaused,
     CreditsResumed,
     Digest,
+    Entry,
     Refused,
     ReloadRequested,
     Resume,
@@ -90,6 +91,13 @@ class Story:
 
 def usd(cents: int) -> int:
     return cents * CENT_PICOUSD
+
+
+def correcting(wrong: Wire, event_id: str, cents: int) -> Wire:
+    """The right count in the place of a wrong one."""
+    said = {name: value for name, value in wrong.items() if name not in ("org_id", "event_id", "source", "corrects")}
+    corrects = {"event_id": wrong["event_id"], "original": said}
+    return {**wrong, "event_id": event_id, "web_search_requests": cents, "corrects": corrects}
 
 
 def breach(
@@ -245,8 +253,7 @@ def test_a_correction_books_the_reverse_and_the_right_row_and_resumes() -> None:
     wrong = event("e-1", web_search_requests=120, occurred_at=story.at)
     story.use(wrong)
     story.told()
-    said = {name: value for name, value in wrong.items() if name not in ("org_id", "event_id")}
-    right = {**wrong, "event_id": "e-2", "web_search_requests": 70, "corrects": {"event_id": "e-1", "original": said}}
+    right = correcting(wrong, "e-2", 70)
     assert story.use({**right, "event_id": "e-3", "product": "other"}) == "correction_mismatch"
     assert story.use({**right, "event_id": "e-4", "source": "other"}) == "unknown_original"
     assert story.use(right) == "row"
@@ -314,10 +321,7 @@ def test_a_lot_expires_at_its_instant_and_the_credit_of_a_correction_is_not_refu
     story.do(PUT_IN, payment_id="p-1", amount_usd="2.00")  # lot 2
     wrong = event("e-1", web_search_requests=150, occurred_at=story.at)
     story.use(wrong)  # 100 of lot 1, 50 of lot 2
-    said = {name: value for name, value in wrong.items() if name not in ("org_id", "event_id")}
-    story.use(
-        {**wrong, "event_id": "e-2", "web_search_requests": 130, "corrects": {"event_id": "e-1", "original": said}}
-    )
+    story.use(correcting(wrong, "e-2", 130))
     # 150 - 130 = 20 come back as lot 3, not into the lots they came from.
     assert story.auditor.lots("acme") == {1: 0, 2: usd(150), 3: usd(20)}
     refund = {"payment_id": "r-1", "purchase_payment_id": "p-1"}
@@ -473,3 +477,134 @@ def test_closing_gives_the_unburnt_paid_rest_back_and_refuses_what_comes_later()
     assert story.cents("e-1", 50) == "duplicate"
     assert story.do("close_organization") == "already_closed"
     assert story.do(OUR_LIMIT, limit_usd="1") == "organization_closed"
+
+
+def test_one_event_may_reach_a_limit_empty_the_wallet_and_ask_for_a_reload() -> None:
+    story = Story("team")
+    story.do("set_thresholds", percents=[100])
+    story.do(OUR_LIMIT, limit_usd="1.00")
+    story.do(PUT_IN, payment_id="p-1", amount_usd="1.00")
+    story.do("set_balance_notice", threshold_usd="0.10")
+    story.do("set_auto_reload", enabled=True, threshold_usd="0.20", amount_usd="5.00", monthly_maximum_usd=None)
+    story.cents("e-0", 30, funding="included")
+    story.told()
+    story.cents("e-1", 105)
+    row, *others = story.told()
+    assert not row.after_pause
+    assert others == [
+        breach(ORGANIZATION, 1, 1, "usage", 100, 105, "e-1"),
+        Threshold(ORGANIZATION, "2026-05", 1, 100, usd(105), usd(100)),
+        CreditsPaused(2),
+        BalanceLow(usd(-5), usd(10)),
+        ReloadRequested(reload_id("acme", 1), 1, usd(500), usd(-5)),
+    ]
+    assert story.reasons() == ("balance", "org_limit")
+    story.do("report_reload_failed", reload_id=reload_id("acme", 1), detail="declined")
+    assert story.told() == [AutoReloadSuspended("failed", reload_id("acme", 1))]
+    story.do(PUT_IN, payment_id="p-2", amount_usd="0.10")
+    # 5 cents are above 0, and not above 20: the purchase ended the suspension.
+    assert [type(told) for told in story.told()] == [Entry, CreditsResumed, ReloadRequested]
+
+
+def test_one_member_is_raised_above_the_limit_of_their_seat_for_this_month() -> None:
+    story = Story()
+    story.do("set_tier_limit", seat_tier="standard", limit_usd="1.00")
+    for amount in ("1.00", None):
+        assert story.do("set_user_limit", user_id="ann", limit_usd=amount, this_month_only=True) == "not_a_raise"
+    story.do("set_user_limit", user_id="ann", limit_usd="3.00", this_month_only=True)
+    story.cents("e-1", 300)
+    assert story.limits() == [breach(ANN, 1, 1, "usage", 300, 300, "e-1")]
+    story.at = "2026-06-10T12:00:00Z"
+    story.cents("e-2", 100)
+    (told,) = story.limits()
+    assert (told.scope, told.version, told.limit) == (ANN_ON_STANDARD, 1, usd(100))
+
+
+def test_a_limit_for_good_ends_a_raise_and_setting_it_again_changes_nothing() -> None:
+    story = Story()
+    limit = story.auditor.organizations["acme"].limit
+    for amount, only, version in (("1.00", False, 1), ("9.00", True, 2), ("1.00", False, 3), ("1.00", False, 3)):
+        story.do(OUR_LIMIT, limit_usd=amount, this_month_only=only)
+        assert limit.version == version
+    assert limit.holds("2026-05") == usd(100)
+
+
+def test_a_correction_after_the_close_is_charged_now_and_counts_nowhere() -> None:
+    story = Story(at="2026-05-30T12:00:00Z")
+    wrong = event("e-1", web_search_requests=100, occurred_at=story.at)
+    story.use(wrong)
+    story.at = "2026-06-10T12:00:00Z"
+    story.use(correcting(wrong, "e-2", 40))
+    story.use(correcting(correcting(wrong, "e-2", 40), "e-3", 60))
+    assert [(row.cost, row.usage_month, row.charge_month, row.leg) for row in story.rows()] == [
+        (usd(100), "2026-05", "2026-05", "usage"),
+        (usd(-100), "2026-05", "2026-06", "reversal"),
+        (usd(40), "2026-05", "2026-06", "replacement"),
+        (usd(-40), "2026-05", "2026-06", "reversal"),
+        (usd(60), "2026-05", "2026-06", "replacement"),
+    ]
+    acme = story.auditor.organizations["acme"]
+    assert (acme.spend(ORGANIZATION, "2026-05"), acme.spend(ORGANIZATION, "2026-06")) == (usd(100), 0)
+    assert story.auditor.burns("acme") == {
+        ("unbilled", "2026-05", None): usd(-100),
+        ("unbilled", "2026-06", None): usd(100 - 60),
+    }
+
+
+def test_a_correction_stays_in_the_tier_in_which_it_was_spent() -> None:
+    story = Story()
+    story.do("set_tier_limit", seat_tier="standard", basis="whole_tier", limit_usd="1.00")
+    wrong = event("e-1", web_search_requests=100, occurred_at=story.at)
+    story.use(wrong)
+    story.do("assign_seat", user_id="ann", seat_tier="premium")
+    assert story.reasons() == ()
+    assert story.reasons("bob") == ("tier_limit",)
+    story.use(correcting(wrong, "e-2", 99))
+    assert {row.seat_tier for row in story.rows()} == {"standard"}
+    assert story.limits()[-1] == resume(STANDARD, 1, 1, "correction", 100, 99)
+
+
+def test_a_chargeback_goes_below_zero_and_a_grant_that_expires_pauses() -> None:
+    story = Story("team")
+    story.do(PUT_IN, payment_id="p-1", amount_usd="1.00")
+    story.do("adjust", direction="debit", amount_usd="1.50", note="chargeback")
+    story.do("grant_credits", amount_usd="0.80", expires_at="2026-05-10T13:00:00Z")
+    assert story.auditor.lots("acme") == {1: 0, 2: usd(30)}
+    story.told()
+    story.at = "2026-05-10T12:59:59.999999Z"
+    assert story.told() == []
+    story.at = "2026-05-10T13:00:00Z"
+    assert [type(told) for told in story.told()] == [Entry, CreditsPaused]
+    assert story.do("grant_credits", amount_usd="0.80", expires_at=story.at) == "already_expired"
+    story.cents("e-1", 1)
+    assert story.rows()[-1].after_pause
+
+
+def test_money_for_the_wallet_is_taken_on_enterprise_too_and_usage_is_not_burnt_from_it() -> None:
+    story = Story("team")
+    story.do("set_auto_reload", enabled=True, threshold_usd="0.10", amount_usd="1.00", monthly_maximum_usd=None)
+    story.do("change_plan", plan="enterprise")
+    story.told()
+    assert story.do("buy_credits", amount_usd="1.00") == "not_on_enterprise"
+    story.do("report_reload_paid", reload_id=reload_id("acme", 1), payment_id="p-1", amount_usd="1.00")
+    story.cents("e-1", 10)
+    assert story.auditor.balance("acme") == usd(100)
+    assert story.auditor.burns("acme") == {("unbilled", "2026-05", None): usd(-10)}
+    assert story.auditor.decision("acme", "ann").headroom is None
+    story.at = "2026-05-12T12:00:00Z"
+    assert not any(isinstance(told, AutoReloadSuspended) for told in story.told())
+
+
+def test_what_was_sent_again_or_cannot_be_charged_is_told_apart() -> None:
+    story = Story()
+    assert story.cents("e-1", 10) == "row"
+    assert story.cents("e-1", 10, processing=None, web_search_requests=10) == "duplicate"
+    assert story.cents("e-1", 11) == "conflict"
+    assert story.cents("e-1", 11, source="chat") == "row"
+    assert story.cents("e-2", 1, user_id="stranger") == "unknown_member"
+    assert story.cents("e-3", 1, model="claude-unheard-of") == "unknown_model"
+    assert story.cents("e-4", 1, org_id="nowhere") == "unknown_organization"
+    assert story.cents("e-5", 1, occurred_at="2026-04-05T12:00:00Z") == "row"
+    assert story.cents("e-6", 1, occurred_at="2026-04-05T11:59:59.999999Z") == "too_old"
+    assert story.cents("e-7", 1, occurred_at="2026-05-10T12:05:00Z") == "row"
+    assert story.cents("e-8", 1, occurred_at="2026-05-10T12:05:00.000001Z") == "in_the_future"
