@@ -8,7 +8,19 @@ from collections.abc import Iterator
 from random import Random
 
 from tests.support.auditor import Auditor, Said
-from tests.support.auditor.basics import DAY, HOUR, PRICES, SECOND, TOKENS, Wire, end_of, micros, month_of, text_of
+from tests.support.auditor.basics import (
+    AHEAD,
+    DAY,
+    HOUR,
+    PRICES,
+    SECOND,
+    TOKENS,
+    Wire,
+    end_of,
+    micros,
+    month_of,
+    text_of,
+)
 from tests.support.auditor.outputs import Scope
 from tests.support.auditor.state import Organization
 from tests.support.history_commands import Commands
@@ -20,10 +32,10 @@ MILLISECOND = 1_000
 class Histories:
     """One history of about `length` records; iterate it, then ask its `auditor`."""
 
-    def __init__(self, seed: int, length: int = 220, **auditor: int) -> None:
+    def __init__(self, seed: int, length: int = 220, *, grace_hours: int = 72, digest_hour: int = 8) -> None:
         self.random = Random(seed)
         self.length = length
-        self.auditor = Auditor(**auditor)
+        self.auditor = Auditor(grace_hours, digest_hour)
         self.now = START
         self._number = 0
         self._sent: list[tuple[int, Wire]] = []
@@ -52,10 +64,17 @@ class Histories:
 
     def _pause(self) -> int:
         """Now and then until just before, at or just after an instant at which something is due."""
+        if self._month_is_ending() and self.random.random() < 0.93:
+            return self.random.choice((0, MILLISECOND, SECOND))
         if self.random.random() < 0.05:
             end = end_of(month_of(self.now))
             begun = end_of(month_of(self.now - 20 * DAY))
-            due = [end, begun + self.auditor.grace_hours * HOUR, (self.now // DAY) * DAY + DAY + 8 * HOUR]
+            due = [
+                end,
+                *[end - AHEAD // 2] * 3,  # the clocks of others are in the next month already
+                begun + self.auditor.grace_hours * HOUR,
+                (self.now // DAY) * DAY + DAY + self.auditor.digest_hour * HOUR,
+            ]
             for org in self.auditor.organizations.values():
                 due += [lot.expires_at for lot in org.lots if lot.expires_at is not None]
                 due += [one.asked_at + DAY for one in org.reloads if one.status == "pending"]
@@ -65,6 +84,10 @@ class Histories:
                 return at // MILLISECOND * MILLISECOND - self.now
         steps = (0, MILLISECOND, SECOND, self._pace, self.random.randrange(2 * self._pace))
         return self.random.choice(steps) // MILLISECOND * MILLISECOND
+
+    def _month_is_ending(self) -> bool:
+        """So nearly that usage may be of the next one (R19)."""
+        return month_of(self.now + AHEAD) != month_of(self.now)
 
     # Usage.
 
@@ -91,8 +114,8 @@ class Histories:
         users = list(org.members) if org else ["owner"]
         late = pick((0,) * 22 + (60 * SECOND, HOUR, DAY, 3 * DAY, 4 * DAY, 12 * DAY, 34 * DAY, 36 * DAY))
         occurred_at = self.now - late
-        if self.random.random() < 0.06:
-            occurred_at = self.now + pick((9 * SECOND, 299 * SECOND, 301 * SECOND))
+        if self.random.random() < (0.6 if self._month_is_ending() else 0.05):
+            occurred_at = self.now + pick((9 * SECOND, AHEAD - SECOND, AHEAD, AHEAD + SECOND))
         event: Wire = {
             "org_id": org_id,
             "user_id": pick(users) if self.random.random() < 0.98 else "stranger",

@@ -11,7 +11,7 @@ from tests.support.builders import BILLING, OPERATOR, user
 
 PEOPLE = ("ann", "bob", "cem", "dora", "eve", "fay", "gus")
 NAMES = ("acme", "globex", "initech", "umbrella")
-PERCENTS = ([50, 80, 100], [25, 50, 75, 90, 100], [100], [], [1, 99])
+PERCENTS: tuple[list[int], ...] = ([50, 80, 100], [25, 50, 75, 90, 100], [100], [], [1, 99])
 
 
 class Commands:

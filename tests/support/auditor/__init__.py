@@ -19,7 +19,7 @@ from tests.support.auditor.outputs import Applied, Decision, Entry, Refused, Rep
 from tests.support.auditor.refusing import why_not
 from tests.support.auditor.state import HORIZON_DAYS, Organization
 
-DEFAULTS = {
+DEFAULTS: dict[str, Wire] = {
     "register_organization": {"seat_tier": "standard"},
     "add_member": {"seat_tier": "standard", "role": "member"},
     "set_organization_limit": {"this_month_only": False},
