@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from schemas.events import CommandRefused, CommandRepeated, LimitBreached
 from schemas.instants import datetime_from_micros, micros_from_datetime
-from tests.support.auditor import Auditor, facts_of
 from tests.support.history import History, Sent
 from tests.support.ledger import LedgerInMemory, Record
+from tests.support.organization_auditor import Auditor, facts_of
 
 SEEDS = range(25)
 

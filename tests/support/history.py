@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from pipeline.engine.contract import Input
-from tests.support.auditor import RATES, TOKENS, end_of, month_of
 from tests.support.builders import BILLING, Wire, as_json, cloud_event, user
+from tests.support.organization_auditor import RATES, TOKENS, end_of, month_of
 
 ORGANIZATIONS = ("acme", "globex", "initech")
 PEOPLE = ("ann", "bob", "cem", "dora")
