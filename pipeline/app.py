@@ -7,8 +7,8 @@ from typing import Any
 
 from pipeline.agents.ledger import ledger
 from pipeline.agents.ledger_machine import LedgerMachine
-from pipeline.domain.charging import Rules
 from pipeline.domain.pricing import CompiledPrices
+from pipeline.domain.rules import Rules
 from pipeline.engine.contract import Identities, MachineFactory
 from pipeline.engine.faust_app import faust_app
 from pipeline.engine.settings import EngineSettings
@@ -16,12 +16,9 @@ from pipeline.price_book import load_price_book
 from pipeline.settings import Settings
 from pipeline.topics import (
     ACCOUNT_COMMANDS,
-    ACCOUNT_EVENTS,
-    DEAD_LETTERS,
     LEDGER_JOURNAL,
+    LEDGER_OUTPUTS,
     LEDGER_STATE,
-    LIMIT_BREACHES,
-    PRICED_USAGE,
     SEEN_IDS,
     USAGE_EVENTS,
 )
@@ -39,7 +36,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
         ledger_state=LEDGER_STATE.name,
         ledger_journal=LEDGER_JOURNAL.name,
         seen_ids=SEEN_IDS.name,
-        outputs=tuple(topic.name for topic in (PRICED_USAGE, LIMIT_BREACHES, ACCOUNT_EVENTS, DEAD_LETTERS)),
+        outputs=tuple(topic.name for topic in LEDGER_OUTPUTS),
         horizon_days=settings.horizon_days,
         session_timeout_seconds=settings.session_timeout_ms / 1000,
     )

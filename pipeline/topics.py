@@ -69,10 +69,41 @@ PRICED_USAGE = Topic(
     "priced-usage", "none", "PricedUsage, JSON lines, one record per chunk", "ledger", "sink, analysts", kept_days=400
 )
 LIMIT_BREACHES = Topic(
-    "limit-breaches", "org_id", "LimitBreached, LimitResumed", "ledger", "billing, products, sink", kept_days=None
+    "limit-breaches",
+    "org_id",
+    "LimitBreached, LimitResumed, CreditsPaused, CreditsResumed",
+    "ledger",
+    "billing, products, sink",
+    kept_days=None,
 )
 ACCOUNT_EVENTS = Topic(
-    "account-events", "org_id", "CommandApplied, CommandRefused", "ledger", "gate, audit", kept_days=None
+    "account-events",
+    "org_id",
+    "CommandApplied, CommandRefused, CommandRepeated",
+    "ledger",
+    "gate, audit",
+    kept_days=None,
+)
+LEDGER_ENTRIES = Topic("ledger-entries", "org_id", "LedgerEntry", "ledger", "billing, sink", kept_days=None)
+RELOAD_REQUESTS = Topic(
+    "reload-requests", "org_id", "ReloadRequested, PurchaseRequested", "ledger", "billing", kept_days=400
+)
+NOTIFICATIONS = Topic(
+    "notifications",
+    "org_id",
+    "ThresholdReached, BalanceLow, AutoReloadSuspended, RequestsDigest",
+    "ledger",
+    "mailer",
+    kept_days=400,
+)
+CREDIT_STATUS = Topic(
+    "credit-status",
+    "kind and identity, as JSON",
+    "OrganizationStatus, TierStatus, MemberStatus, ClockStatus",
+    "ledger",
+    "gate, products",
+    compacted=True,
+    settings=_COMPACTED,
 )
 DEAD_LETTERS = Topic("dead-letters", "dead_letter_id", "DeadLetter", "ledger", "redrive, sink", kept_days=400)
 LEDGER_STATE = Topic(
@@ -83,12 +114,26 @@ SEEN_IDS = Topic("seen-ids", "none", "identities, packed", "ledger", "ledger", k
 LOG_ID = Topic("log-id", "log-id", "the log's id, text", "usage-credits topics", "sink", compacted=True)
 
 INPUTS = (USAGE_EVENTS, ACCOUNT_COMMANDS)
+LEDGER_OUTPUTS = (
+    PRICED_USAGE,
+    LIMIT_BREACHES,
+    ACCOUNT_EVENTS,
+    LEDGER_ENTRIES,
+    RELOAD_REQUESTS,
+    NOTIFICATIONS,
+    CREDIT_STATUS,
+    DEAD_LETTERS,
+)
 TOPICS = (
     USAGE_EVENTS,
     ACCOUNT_COMMANDS,
     PRICED_USAGE,
     LIMIT_BREACHES,
     ACCOUNT_EVENTS,
+    LEDGER_ENTRIES,
+    RELOAD_REQUESTS,
+    NOTIFICATIONS,
+    CREDIT_STATUS,
     DEAD_LETTERS,
     LEDGER_STATE,
     LEDGER_JOURNAL,

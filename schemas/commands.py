@@ -236,12 +236,6 @@ class SetAutoReload(_Command):
     amount_usd: UsdAmount = Field(description="exceeds threshold_usd")
     monthly_maximum_usd: UsdAmount | None
 
-    @model_validator(mode="after")
-    def _a_reload_leads_above_its_threshold(self) -> "SetAutoReload":
-        if self.amount_usd <= self.threshold_usd:
-            raise ValueError("amount_usd must exceed threshold_usd")
-        return self
-
 
 class SetRequestsEnabled(_Command):
     """Let members ask for credits and seats, or not (R35)."""

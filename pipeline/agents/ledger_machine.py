@@ -19,14 +19,23 @@ from pipeline.agents.decoding import (
     decode_record,
     decode_singles,
     digest_of,
+    identity_key,
+    identity_key_of,
+    payload_digest,
     payload_of,
     raw_event,
 )
-from pipeline.domain import accounts, calendar
-from pipeline.domain.charging import Charging, Rejected, Rules
-from pipeline.domain.compiled import Usage
+from pipeline.domain import accounts, calendar, corrections
+from pipeline.domain.charging import CORRECTED, CORRECTION, Charging, Rejected
+from pipeline.domain.compiled import Usage, with_fields_of
+from pipeline.domain.corrections import Original
 from pipeline.domain.pricing import CompiledPrices
-from pipeline.domain.state import Counters, State
+from pipeline.domain.reloads import ANSWER_MICROS
+from pipeline.domain.rules import Rules
+from pipeline.domain.settling import settle_all
+from pipeline.domain.state import Counters, Organization, State
+from pipeline.domain.status import Statuses
+from pipeline.domain.wallet import set_watch
 from pipeline.engine.contract import (
     Effects,
     EventFailed,
@@ -40,10 +49,34 @@ from pipeline.engine.contract import (
 )
 from pipeline.engine.partitioning import partition_of
 from pipeline.engine.records import arrival_micros, forward_fits, origin
-from pipeline.topics import ACCOUNT_COMMANDS, ACCOUNT_EVENTS, DEAD_LETTERS, LIMIT_BREACHES, PRICED_USAGE, USAGE_EVENTS
+from pipeline.topics import (
+    ACCOUNT_COMMANDS,
+    ACCOUNT_EVENTS,
+    CREDIT_STATUS,
+    DEAD_LETTERS,
+    LEDGER_ENTRIES,
+    LIMIT_BREACHES,
+    NOTIFICATIONS,
+    PRICED_USAGE,
+    RELOAD_REQUESTS,
+    USAGE_EVENTS,
+    Topic,
+)
 from schemas.commands import COMMANDS, Command
 from schemas.dead_letters import MAX_RECORD_BYTES, DeadLetter, Origin, Reason
-from schemas.events import LedgerEvent, LimitBreached, LimitResumed, envelope
+from schemas.events import (
+    CommandApplied,
+    CommandRefused,
+    CommandRepeated,
+    CreditsPaused,
+    CreditsResumed,
+    LedgerEvent,
+    LimitBreached,
+    LimitResumed,
+    envelope,
+)
+from schemas.ledger import LedgerEntry, PurchaseRequested, ReloadRequested
+from schemas.notifications import AutoReloadSuspended, BalanceLow, RequestsDigest, ThresholdReached
 
 RULES_VERSION = 1
 GROUP_EVENTS = 500
@@ -51,6 +84,8 @@ MAX_CHUNK_EVENTS = 20_000
 MAX_CHUNK_BYTES = 16_000_000
 MAX_VALUE_BYTES = 890_000
 _STRIDE_PIECES = 32
+_FORGET_WITH_A_CHUNK = 20
+_FORGET_WHEN_IDLE = 2_000
 
 _BUG = "a bug of ours; the log says more. Send it again once that is mended"
 _encode = msgspec.json.Encoder().encode
@@ -76,44 +111,93 @@ class LedgerMachine:
         self.versions: dict[str, str | int] = {"price_book": prices.book.version, "rules": RULES_VERSION}
         self.state = State()
         self.charging = Charging(self.state, prices, rules, partition)
-        self._quarantined: frozenset[Place] = frozenset()
-        self._start_chunk()
+        self.statuses = Statuses(self.state, partition)
+        self._corrected = 0
+        self._last_arrival_micros = 0
+        self._start_chunk(0)
 
     # What the engine calls (engine/contract.py).
 
     def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> None:
         """Take over what an earlier life committed."""
-        self.state.restore(cells)
+        state = self.state
+        state.restore(cells)
         self.charging.time_moved()
+        if state.calendar.month:
+            for organization in state.organizations.values():
+                set_watch(state, organization, organization.wallet)
+                calendar.note_wallet(state, organization)
+        self.statuses.take_up()
 
     def next_due_micros(self) -> int | None:
         """The next month end or month close; first of all, the calendar's opening."""
         return calendar.next_due_micros(self.state, self.rules)
 
     def advance(self, now_micros: int, budget: int) -> Effects:
-        """Open the calendar; turn and close months that are due."""
-        self._start_chunk()
+        """Do what is due: months, wallets, digests, reviews of members after a change that touches them all."""
+        self._start_chunk(now_micros)
         for _ in range(budget):
-            if not calendar.advance(self.state, self.rules, now_micros):
+            events = calendar.advance(self.state, self.rules, now_micros)
+            if events is None:
                 break
+            for event in events:
+                self._publish(event)
+            if self.state.reviews:
+                break  # a slice is as much as the loop should be held for
         self.charging.time_moved()
         return self.finish()
 
+    def idle(self, now_micros: int) -> Effects:
+        """Publish the clock and held-back status; let go of what is no longer needed."""
+        self._start_chunk(now_micros)
+        for record in self.statuses.of_quiet(now_micros):
+            self._put(CREDIT_STATUS.name, record.key(), record.value())
+        self._forget(_FORGET_WHEN_IDLE)
+        return Effects(outputs=self._outputs, cells=self.state.take_changes())
+
     def begin(self, now_micros: int, quarantined: frozenset[Place]) -> None:
         """Start a chunk."""
-        self._start_chunk()
+        self._start_chunk(now_micros)
         self._quarantined = quarantined
 
     def take(self, run: Run) -> bool:
         """Process a slice of records; False when the chunk has become large enough."""
         if run.input == "commands":
-            for record in run.records:
-                self._command(record)
-                self._taken += 1
-                if self._is_full():
-                    return False
-            return True
+            return self._take_commands(run.records)
         records = run.records
+        while records:
+            count = self._before_due(records)
+            if not count or not self._take_usage(records[:count]):
+                return False
+            records = records[count:]
+        return True
+
+    def _take_commands(self, records: Sequence[InputRecord]) -> bool:
+        for record in records:
+            if not self._before_due([record]):
+                return False
+            self._command(record)
+            self._taken += 1
+            if self._is_full() or self.state.reviews:
+                return False
+        return True
+
+    def _before_due(self, records: Sequence[InputRecord]) -> int:
+        """How many records come before what this chunk itself made, or may make, due (R44).
+
+        The engine cut the chunk by what was due when it began. Since then a grant may have been given that expires
+        soon; and a reload that usage asks for goes unanswered a day later.
+        """
+        due_micros = calendar.wallet_due_micros(self.state)
+        stop_micros = min(due_micros, records[0].timestamp * 1000 + ANSWER_MICROS)
+        if max([record.timestamp for record in records]) * 1000 < stop_micros:
+            return len(records)
+        arrivals = [arrival_micros(record) for record in records]
+        if arrivals[0] >= due_micros:
+            return 0
+        return next((count for count, arrived in enumerate(arrivals) if count and arrived >= stop_micros), len(records))
+
+    def _take_usage(self, records: Sequence[InputRecord]) -> bool:
         if (batch := decode_singles([record.value for record in records])) is not None:
             self._usage(records, [0] * len(records), batch, len(records))
             return not self._is_full()
@@ -137,6 +221,11 @@ class LedgerMachine:
         state, outputs = self.state, self._outputs
         if self.charging.rows:
             outputs[PRICED_USAGE.name] = self._priced_usage()
+        for entry in settle_all(state, self._last_arrival_micros):
+            self._publish(entry)
+        for record in self.statuses.of_chunk(self._now_micros):
+            self._put(CREDIT_STATUS.name, record.key(), record.value())
+        self._forget(_FORGET_WITH_A_CHUNK)
         counts = state.counters.snapshot()
         if counts != self._counts_before:
             _check(state.counters)
@@ -184,8 +273,8 @@ class LedgerMachine:
                     continue
                 payload = payload_of(event)
                 digest = digest_of(payload)
-                if remembered is None:
-                    remembered = fresh.get(key)
+                if key in fresh:
+                    remembered = fresh[key]
                 if remembered is not None:
                     _refuse_conflict(event, digest, remembered)
                     counters.duplicates += 1
@@ -194,24 +283,88 @@ class LedgerMachine:
                     arrived, first = arrival_micros(record), self._elsewhere(record, index)
                 else:
                     arrived, first = record.timestamp * 1000, None
-                fresh[key] = digest + charge(
-                    organization, event, occurred, payload, arrived, record.offset, index, first
-                )
+                if event.corrects is None:
+                    fresh[key] = digest + charge(
+                        organization, event, occurred, payload, arrived, record.offset, index, first
+                    )
+                else:
+                    fresh[key] = digest + self._correct(
+                        organization, event, occurred, arrived, record.offset, index, first
+                    )
             except Rejected as rejected:
                 self._reject(record, index, event, rejected)
             except Exception as error:
                 raise EventFailed(Place("usage", record.offset, index), error) from error
-            if self.charging.breaches:
-                self._publish(self.charging.breaches.pop())
+            if self.charging.events:
+                for published in self.charging.events:
+                    self._publish(published)
+                self.charging.events.clear()
         pieces = rows[pieces_before:]
         charged = len(pieces) // 2
+        corrected = self._corrected
+        self._corrected = 0
+        self._last_arrival_micros = max(self._last_arrival_micros, records[-1].timestamp * 1000)
         self._bytes += sum(map(len, pieces))
         self._events += len(batch.events)
         self._taken += records_read
         counters.usage_records += records_read
         counters.usage_events += len(batch.events)
-        counters.accepted += charged
+        counters.accepted += charged - corrected
+        counters.corrections += corrected
         counters.rows += charged
+
+    def _correct(
+        self,
+        organization: Organization,
+        usage: Usage,
+        occurred_at_micros: int,
+        arrived_at_micros: int,
+        offset: int,
+        index: int,
+        first: tuple[str, int, int, int] | None,
+    ) -> bytes:
+        """Book a correction (R15); what is remembered of it, beside its digest.
+
+        Raises:
+            Rejected: the original was never taken, was something else, or was corrected before.
+        """
+        member = self.charging.member_of(organization, usage, occurred_at_micros, arrived_at_micros)
+        original, keys = self._original(usage)
+        corrections.check(usage, original)
+        corrections.correct(
+            self.charging, organization, member, usage, original, arrived_at_micros, offset, index, first
+        )
+        self._corrected += 1
+        self._fresh[keys[0]] = self._remembered(keys[0])[:-1] + bytes([original.flags | CORRECTED])
+        flags = (original.flags & ~CORRECTED) | CORRECTION
+        kept = original.block_tag.to_bytes(3, "big") + bytes([flags])
+        # A correction of this correction names its counts, not what it corrected: so there is a second entry.
+        self._fresh[_billing_key(usage)] = payload_digest(_without_correction(usage)) + kept
+        return kept
+
+    def _original(self, usage: Usage) -> tuple[Original, tuple[bytes, bytes]]:
+        """The event that is corrected, as it was taken."""
+        assert usage.corrects is not None
+        said = usage.corrects.original
+        claimed = with_fields_of(said, org_id=usage.org_id, source=usage.source, event_id=usage.corrects.event_id)
+        keys = (identity_key(claimed), _billing_key(claimed))
+        remembered = self._remembered(keys[0])
+        if not remembered:
+            raise Rejected(Reason.UNKNOWN_ORIGINAL, f"event {claimed.event_id} was never taken")
+        if remembered[-1] & CORRECTED:
+            raise Rejected(
+                Reason.ALREADY_CORRECTED, f"event {claimed.event_id} was corrected before; correct the correction"
+            )
+        digest = self._remembered(keys[1])[:8] if remembered[-1] & CORRECTION else remembered[:8]
+        if digest != payload_digest(claimed):
+            raise Rejected(
+                Reason.CORRECTION_MISMATCH, f"event {claimed.event_id} was taken with other fields than `original` says"
+            )
+        return Original(claimed, int.from_bytes(remembered[8:11], "big"), remembered[11]), keys
+
+    def _remembered(self, key: bytes) -> bytes:
+        """What is remembered of an identity, of this chunk or earlier; nothing if it is new."""
+        return self._fresh.get(key) or self.identities.look_up([key])[0] or b""
 
     def _forward(self, record: InputRecord, index: int, usage: Usage) -> None:
         """Hand an event to the partition it belongs to; here it is neither priced nor deduplicated (R43).
@@ -276,7 +429,10 @@ class LedgerMachine:
             counters.commands_refused += 1
             self._publish(refusal)
             return
-        events, outcome = accounts.apply(self.state, command, arrived)
+        events, outcome = accounts.apply(self.state, command, arrived, self.rules.horizon_micros, self._now_micros)
+        organization = self.state.organizations.get(command.org_id)
+        if organization is not None:
+            calendar.note_wallet(self.state, organization)
         setattr(counters, f"commands_{outcome}", getattr(counters, f"commands_{outcome}") + 1)
         for event in events:
             self._publish(event)
@@ -284,8 +440,7 @@ class LedgerMachine:
     # What goes out.
 
     def _publish(self, event: LedgerEvent) -> None:
-        topic = LIMIT_BREACHES if isinstance(event, LimitBreached | LimitResumed) else ACCOUNT_EVENTS
-        self._put(topic.name, event.org_id.encode(), _encode(envelope(event)))
+        self._put(_TOPIC_OF[type(event)].name, event.org_id.encode(), _encode(envelope(event)))
 
     def _publish_dead_letter(self, letter: DeadLetter) -> None:
         self._put(DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.model_dump_json().encode())
@@ -310,16 +465,23 @@ class LedgerMachine:
 
     # Small things.
 
-    def _start_chunk(self) -> None:
-        self._taken = 0
-        self._bytes = 0
-        self._events = 0
+    def _start_chunk(self, now_micros: int) -> None:
+        self._now_micros = self.charging.now_micros = now_micros
+        self._last_arrival_micros = now_micros
+        self._corrected = 0
+        self._taken: int = 0
+        self._bytes: int = 0
+        self._events: int = 0
         self.charging.rows = []
         self._outputs: dict[str, list[Output]] = {}
         self._forwards: list[Forward] = []
         self._fresh: dict[bytes, bytes] = {}
         self._quarantined = frozenset()
         self._counts_before = self.state.counters.snapshot()
+
+    def _forget(self, budget: int) -> None:
+        accounts.forget(self.state, self._now_micros, self.rules.horizon_micros, budget)
+        self.state.forget_some(budget)
 
     def _is_full(self) -> bool:
         return self._bytes > MAX_CHUNK_BYTES or self._events > MAX_CHUNK_EVENTS
@@ -337,6 +499,34 @@ class LedgerMachine:
         return None if there == (USAGE_EVENTS.name, self.partition, record.offset, index) else there
 
 
+_TOPIC_OF: dict[type[LedgerEvent], Topic] = {
+    LimitBreached: LIMIT_BREACHES,
+    LimitResumed: LIMIT_BREACHES,
+    CreditsPaused: LIMIT_BREACHES,
+    CreditsResumed: LIMIT_BREACHES,
+    CommandApplied: ACCOUNT_EVENTS,
+    CommandRefused: ACCOUNT_EVENTS,
+    CommandRepeated: ACCOUNT_EVENTS,
+    LedgerEntry: LEDGER_ENTRIES,
+    ReloadRequested: RELOAD_REQUESTS,
+    PurchaseRequested: RELOAD_REQUESTS,
+    ThresholdReached: NOTIFICATIONS,
+    BalanceLow: NOTIFICATIONS,
+    AutoReloadSuspended: NOTIFICATIONS,
+    RequestsDigest: NOTIFICATIONS,
+}
+
+
+def _billing_key(usage: Usage) -> bytes:
+    """Under which the counts of a correction are remembered; three spaces, so it is nobody's identity."""
+    return identity_key_of(f"{usage.org_id} {usage.source} {usage.event_id} billing")
+
+
+def _without_correction(usage: Usage) -> Usage:
+    """The correction as the plain event that another correction will name."""
+    return with_fields_of(usage, corrects=None)
+
+
 def _refuse_conflict(usage: Usage, digest: bytes, remembered: bytes) -> None:
     """The same identity again is a duplicate if it says the same, else a conflict (R14)."""
     if remembered[:8] != digest:
@@ -350,5 +540,7 @@ def _refuse_conflict(usage: Usage, digest: bytes, remembered: bytes) -> None:
 def _check(counters: Counters) -> None:
     """Nothing read is unaccounted for (R41)."""
     accounted = counters.accepted + counters.duplicates + counters.dead_letters + counters.forwarded
+    if counters.rows != counters.accepted + counters.corrections:
+        raise InvariantBroken(f"{counters.accepted} events, {counters.corrections} corrections, {counters.rows} rows")
     if counters.usage_events != accounted:
         raise InvariantBroken(f"{counters.usage_events} usage events were read, {accounted} are accounted for")

@@ -1,179 +1,222 @@
-"""Account commands: a command in; state changed, or not, and the events that say so out (R1-R2, R9a, R21-R31).
+"""Account commands: a command in; state changed, or not, and the events that say so out (R1-R2, R14, R38b).
 
-Each command has one function in COMMANDS. It answers what was before and what is after, plus events that follow, or
-raises Refused; nothing is changed before the last reason to refuse has been looked at. Repeating a command answers as
-the first time. Further commands take their place in schemas/commands.py, PERMISSIONS and COMMANDS.
+Each command has one function in COMMANDS. Nothing is changed before the last reason to refuse has been looked at, in
+this order: who may, is the organisation closed, does its plan have this, is the amount one, then the function's own.
+Repeating a command within the horizon answers as the first time.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any
 
 import xxhash
 
-from pipeline.domain import limits
+from pipeline.domain import account_changes as accounts
+from pipeline.domain import wallet_changes as wallets
+from pipeline.domain.change import Change
 from pipeline.domain.permissions import why_not
 from pipeline.domain.refusals import Refused
-from pipeline.domain.state import AnsweredCommand, Member, Organization, State
-from schemas.commands import AddMember, Command, RegisterOrganization, SetCredits, SetOrganizationLimit
+from pipeline.domain.state import AnsweredCommand, Organization, State
+from schemas import commands as said
+from schemas.commands import Command
 from schemas.events import CommandApplied, CommandRefused, CommandRepeated, LedgerEvent
-from schemas.money import usd_from_picousd
 
 NO_SEQ = 0
 """`org_seq` of an answer about an organisation that is not known: it has no sequence."""
 
+COMMANDS: dict[type[Command], Callable[[Change, Any], None]] = {
+    said.RegisterOrganization: accounts.register_organization,
+    said.SuspendOrganization: lambda change, _: accounts.set_status(change, "suspended"),
+    said.ReinstateOrganization: lambda change, _: accounts.set_status(change, "active"),
+    said.CloseOrganization: lambda change, _: accounts.close_organization(change),
+    said.ChangePlan: accounts.change_plan,
+    said.ConfirmPayment: wallets.confirm_payment,
+    said.ReportReloadPaid: wallets.report_reload_paid,
+    said.ReportReloadFailed: wallets.report_reload_failed,
+    said.RefundPurchase: wallets.refund_purchase,
+    said.GrantCredits: wallets.grant_credits,
+    said.Adjust: wallets.adjust,
+    said.SetCredits: accounts.set_credits,
+    said.SetMemberDefault: accounts.set_member_default,
+    said.SetMemberCredits: accounts.set_member_credits,
+    said.SetOrganizationLimit: accounts.set_organization_limit,
+    said.SetTierLimit: accounts.set_tier_limit,
+    said.SetUserLimit: accounts.set_user_limit,
+    said.SetThresholds: accounts.set_thresholds,
+    said.SetBalanceNotice: wallets.set_balance_notice,
+    said.BuyCredits: lambda change, command: wallets.buy_credits(change, command, command.actor),
+    said.SetAutoReload: wallets.set_auto_reload,
+    said.SetRequestsEnabled: accounts.set_requests_enabled,
+    said.SetRole: accounts.set_role,
+    said.HandOverOwnership: lambda change, command: accounts.hand_over_ownership(change, command, command.actor.id),
+    said.AddMember: accounts.add_member,
+    said.RemoveMember: accounts.remove_member,
+    said.AssignSeat: accounts.assign_seat,
+    said.ApproveRequest: lambda change, command: accounts.approve_request(change, command, command.actor.id),
+    said.DenyRequest: lambda change, command: accounts.deny_request(change, command, command.actor.id),
+    said.RequestCredits: lambda change, command: accounts.request_credits(change, command, command.actor.id),
+    said.SetContact: accounts.set_contact,
+}
 
-class Outcome(NamedTuple):
-    """What an applied command changed, and what follows from it."""
+ENTERPRISE_ONLY = (
+    said.SetTierLimit,
+    said.RequestCredits,
+    said.ApproveRequest,
+    said.DenyRequest,
+    said.SetRequestsEnabled,
+)
+TEAM_ONLY = (said.BuyCredits, said.SetAutoReload, said.SetBalanceNotice)
+NEVER_ZERO = (
+    said.ConfirmPayment,
+    said.ReportReloadPaid,
+    said.RefundPurchase,
+    said.GrantCredits,
+    said.Adjust,
+    said.BuyCredits,
+)
 
-    before: dict[str, Any]
-    after: dict[str, Any]
-    events: list[LedgerEvent]
 
-
-def apply(state: State, command: Command, at_micros: int) -> tuple[list[LedgerEvent], str]:
+def apply(
+    state: State, command: Command, at_micros: int, horizon_micros: int, clock_micros: int = 0
+) -> tuple[list[LedgerEvent], str]:
     """Apply or refuse one command that arrived at `at_micros`.
+
+    Args:
+        horizon_micros: how long the answer is remembered (R38b).
+        clock_micros: the ledger time, later than the arrival where the command came by a detour.
 
     Returns:
         Its answer and what follows from it, in order of `org_seq`; and `applied`, `refused` or `repeated`.
     """
     organization = state.organizations.get(command.org_id)
     answered = state.answers.get((command.org_id, command.command_id))
+    if answered is not None and at_micros - answered.arrived_at_micros > horizon_micros:
+        answered = None
     digest = _digest(command)
-    if answered is not None and answered.digest == digest:
-        organization = state.organizations[command.org_id]
-        state.touch(organization)
-        repeated = CommandRepeated(
-            org_id=command.org_id,
-            org_seq=organization.next_seq(),
-            at_micros=at_micros,
-            command_id=command.command_id,
-            answer=answered.answer,
-        )
-        return [repeated], "repeated"
+    if answered is not None and answered.digest == digest and organization is not None:
+        return [_repeated(state, organization, command, answered, at_micros)], "repeated"
     try:
         if answered is not None:
             raise Refused("command_id_reused", f"command {command.command_id} was given before, with another body")
-        outcome = _decide(state, command, organization)
+        _refuse_what_may_not_be(command, organization)
     except Refused as refusal:
-        refused = _refusal(state, command, refusal, at_micros)
-        if answered is None and organization is not None:
-            _remember(state, command, digest, refused, at_micros)
-        return [refused], "refused"
-    organization = state.organizations[command.org_id]
+        return [refuse(state, command, refusal.reason, str(refusal), at_micros, digest, answered is None)], "refused"
+    if organization is None:
+        assert isinstance(command, said.RegisterOrganization)
+        organization = Organization(org_id=command.org_id, plan=command.plan)
+        state.organizations[command.org_id] = organization
+    change = Change(state, organization, command.command_id, at_micros, clock_micros)
+    change.settle()
+    # The answer comes before what follows from it. A refusal takes the number as well.
+    answer_seq = organization.next_seq()
+    try:
+        COMMANDS[type(command)](change, command)
+    except Refused as refusal:
+        answer = _refused(command, refusal.reason, str(refusal), answer_seq, at_micros)
+        _remember(state, command, digest, answer, at_micros)
+        state.touch(organization)
+        return [*change.events, answer], "refused"
     applied = CommandApplied(
+        org_id=command.org_id,
+        org_seq=answer_seq,
+        at_micros=at_micros,
+        command_id=command.command_id,
+        command=command.command,
+        actor=command.actor,
+        before=change.before,
+        after=change.after,
+    )
+    organization.note_stops()
+    _remember(state, command, digest, applied, at_micros)
+    state.tell(organization)
+    return [applied, *change.events], "applied"
+
+
+def refuse(
+    state: State,
+    command: Command,
+    reason: str,
+    detail: str,
+    at_micros: int,
+    digest: str = "",
+    remembered: bool = False,
+) -> CommandRefused:
+    """Refuse a command that nothing was changed for; `remembered` if repeating it is to be answered the same."""
+    organization = state.organizations.get(command.org_id)
+    if organization is None:
+        return _refused(command, reason, detail, NO_SEQ, at_micros)
+    state.touch(organization)
+    answer = _refused(command, reason, detail, organization.next_seq(), at_micros)
+    if remembered:
+        _remember(state, command, digest, answer, at_micros)
+    return answer
+
+
+def forget(state: State, now_micros: int, horizon_micros: int, budget: int) -> None:
+    """Let go of answers older than the horizon, the oldest first; at most so many."""
+    for key, answered in list(islice(state.answers.items(), budget)):
+        if now_micros - answered.arrived_at_micros <= horizon_micros:
+            return
+        del state.answers[key]
+        answered.answer = None
+        state.touch(answered)
+
+
+def _refuse_what_may_not_be(command: Command, organization: Organization | None) -> None:
+    """What speaks against a command before it is looked at more closely."""
+    org_id = command.org_id
+    if organization is None and not isinstance(command, said.RegisterOrganization):
+        raise Refused("unknown_organization", f"organization {org_id} is not registered")
+    forbidden = why_not(command, organization)
+    if forbidden is not None:
+        raise Refused("not_allowed", forbidden)
+    if organization is None:
+        return
+    if isinstance(command, said.RegisterOrganization):
+        raise Refused("already_registered", f"organization {org_id} is registered already")
+    if organization.status == "closed":
+        reason = "already_closed" if isinstance(command, said.CloseOrganization) else "organization_closed"
+        raise Refused(reason, f"organization {org_id} is closed")
+    if organization.plan == "team" and isinstance(command, ENTERPRISE_ONLY):
+        raise Refused("not_on_team", f"{org_id} is on Team, which has no seat-tier limits and no requests")
+    if organization.plan == "enterprise" and isinstance(command, TEAM_ONLY):
+        raise Refused("not_on_enterprise", f"{org_id} is on Enterprise, which has no balance to buy")
+    if isinstance(command, NEVER_ZERO) and not command.amount_usd:
+        raise Refused("amount_is_zero", "an amount of 0 moves nothing")
+
+
+def _repeated(
+    state: State, organization: Organization, command: Command, answered: AnsweredCommand, at_micros: int
+) -> CommandRepeated:
+    state.touch(organization)
+    assert answered.answer is not None
+    return CommandRepeated(
         org_id=command.org_id,
         org_seq=organization.next_seq(),
         at_micros=at_micros,
         command_id=command.command_id,
-        command=command.command,
-        actor=command.actor,
-        before=outcome.before,
-        after=outcome.after,
+        answer=answered.answer,
     )
-    events = [applied, *outcome.events]
-    if isinstance(command, SetOrganizationLimit) and outcome.before != outcome.after:
-        events += limits.limit_changed(state, organization, at_micros)
-    _remember(state, command, digest, applied, at_micros)
-    state.touch(organization)
-    return events, "applied"
 
 
-def refuse(state: State, command: Command, reason: str, detail: str, at_micros: int) -> CommandRefused:
-    """The refusal of a command that could not be looked at (`internal_error`)."""
-    return _refusal(state, command, Refused(reason, detail), at_micros)
-
-
-def _decide(state: State, command: Command, organization: Organization | None) -> Outcome:
-    if organization is None and not isinstance(command, RegisterOrganization):
-        raise Refused("unknown_organization", f"organization {command.org_id} is not registered")
-    forbidden = why_not(command, organization)
-    if forbidden is not None:
-        raise Refused("not_allowed", forbidden)
-    if type(command) not in COMMANDS or getattr(command, "this_month_only", False):
-        raise Refused("not_offered", f"{command.command} is not offered yet in this form")
-    return COMMANDS[type(command)](state, command)
-
-
-def _register_organization(state: State, command: RegisterOrganization) -> Outcome:
-    if command.org_id in state.organizations:
-        raise Refused("already_registered", f"organization {command.org_id} is registered already")
-    if command.plan != "enterprise":
-        raise Refused("plan_not_offered", f"plan {command.plan} is not offered yet; enterprise is")
-    organization = Organization(org_id=command.org_id, plan=command.plan)
-    state.organizations[command.org_id] = organization
-    owner = Member(
-        org_id=command.org_id, user_id=command.primary_owner, role="primary_owner", seat_tier=command.seat_tier
-    )
-    organization.members[owner.user_id] = owner
-    state.touch(organization)
-    state.touch(owner)
-    after = {"plan": organization.plan, "primary_owner": owner.user_id, "credits_enabled": False}
-    return Outcome({}, after, [])
-
-
-def _set_credits(state: State, command: SetCredits) -> Outcome:
-    organization = state.organizations[command.org_id]
-    before = {"credits_enabled": organization.credits_enabled}
-    organization.credits_enabled = command.enabled
-    return Outcome(before, {"credits_enabled": command.enabled}, [])
-
-
-def _add_member(state: State, command: AddMember) -> Outcome:
-    organization = state.organizations[command.org_id]
-    if command.role == "primary_owner":
-        raise Refused("one_primary_owner", "primary ownership is handed over, not given with a new member")
-    if command.user_id in organization.members:
-        raise Refused("already_a_member", f"{command.user_id} is a member already")
-    member = Member(org_id=command.org_id, user_id=command.user_id, role=command.role, seat_tier=command.seat_tier)
-    organization.members[member.user_id] = member
-    state.touch(member)
-    return Outcome({}, {"user_id": member.user_id, "role": member.role, "seat_tier": member.seat_tier}, [])
-
-
-def _set_organization_limit(state: State, command: SetOrganizationLimit) -> Outcome:
-    organization = state.organizations[command.org_id]
-    before = _limit(organization)
-    if organization.limit_picousd != command.limit_usd:
-        organization.limit_picousd = command.limit_usd
-        organization.limit_version += 1
-    return Outcome(before, _limit(organization), [])
-
-
-def _limit(organization: Organization) -> dict[str, Any]:
-    limit = organization.limit_picousd
-    return {
-        "limit_usd": None if limit is None else usd_from_picousd(limit),
-        "limit_version": organization.limit_version,
-    }
-
-
-COMMANDS: dict[type[Command], Callable[[State, Any], Outcome]] = {
-    RegisterOrganization: _register_organization,
-    SetCredits: _set_credits,
-    AddMember: _add_member,
-    SetOrganizationLimit: _set_organization_limit,
-}
-
-
-def _refusal(state: State, command: Command, refusal: Refused, at_micros: int) -> CommandRefused:
-    organization = state.organizations.get(command.org_id)
-    if organization is not None:
-        state.touch(organization)
+def _refused(command: Command, reason: str, detail: str, org_seq: int, at_micros: int) -> CommandRefused:
     return CommandRefused(
         org_id=command.org_id,
-        org_seq=organization.next_seq() if organization is not None else NO_SEQ,
+        org_seq=org_seq,
         at_micros=at_micros,
         command_id=command.command_id,
         command=command.command,
         actor=command.actor,
-        reason=refusal.reason,
-        detail=str(refusal),
+        reason=reason,
+        detail=detail,
     )
 
 
 def _remember(
     state: State, command: Command, digest: str, answer: CommandApplied | CommandRefused, at_micros: int
 ) -> None:
+    key = (command.org_id, command.command_id)
+    state.answers.pop(key, None)  # one whose time is over makes way, and the new one goes to the end
     remembered = AnsweredCommand(
         org_id=command.org_id,
         command_id=command.command_id,
@@ -181,7 +224,7 @@ def _remember(
         arrived_at_micros=at_micros,
         answer={"type": answer.TYPE, "data": answer.model_dump(mode="json")},
     )
-    state.answers[command.org_id, command.command_id] = remembered
+    state.answers[key] = remembered
     state.touch(remembered)
 
 

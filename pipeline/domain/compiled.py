@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from schemas.instants import parse_instant_quickly
 from schemas.money import Picousd
 from schemas.month import MonthText
-from schemas.usage import NULL_IS_DEFAULT, UsageEvent
+from schemas.usage import NULL_IS_DEFAULT, Billing, UsageEvent
 
 
 def compile_struct(model: type[BaseModel], *, without: tuple[str, ...] = ()) -> type[msgspec.Struct]:
@@ -100,3 +100,10 @@ if TYPE_CHECKING:
 
 else:
     Usage = compile_struct(UsageEvent)
+
+
+def with_fields_of(struct: Billing, **fields: Any) -> Usage:
+    """A usage event of what another struct says, and of what is given."""
+    own: Any = struct
+    usage: Usage = Usage(**{name: getattr(own, name) for name in own.__struct_fields__} | fields)
+    return usage

@@ -95,10 +95,7 @@ PERMISSIONS: dict[type[Command], Allowed] = {
 
 
 def why_not(command: Command, organization: Organization | None) -> str | None:
-    """Why the command's actor may not give it, or None if they may.
-
-    Whose request is approved or denied is not looked at here.
-    """
+    """Why the command's actor may not give it, or None if they may."""
     allowed = PERMISSIONS[type(command)]
     actor = command.actor
     if actor.kind != "user":
@@ -118,7 +115,7 @@ def why_not(command: Command, organization: Organization | None) -> str | None:
         return None
     if isinstance(command, SetContact) and command.user_id != actor.id and not _reaches(role, "owner"):
         return f"{actor.id} is {role}; another's contact takes owner"
-    other = _role(getattr(command, "user_id", actor.id), organization)
+    other = _role(_whom(command, organization), organization)
     if other is None:
         return None
     if isinstance(command, RemoveMember) and other != "member" and not _reaches(role, "owner"):
@@ -134,4 +131,13 @@ def _reaches(role: Role, least: Role) -> bool:
 
 def _role(user_id: str, organization: Organization | None) -> Role | None:
     member = organization.members.get(user_id) if organization is not None else None
-    return member.role if member is not None else None
+    return member.role if member is not None and not member.removed else None
+
+
+def _whom(command: Command, organization: Organization | None) -> str:
+    """Whom the command is about: nobody is acted on by a lower role, those whose request is reviewed neither."""
+    if isinstance(command, ApproveRequest | DenyRequest) and organization is not None:
+        request = organization.requests.by_id.get(command.request_id)
+        return request.user_id if request is not None else command.actor.id
+    user_id: str = getattr(command, "user_id", command.actor.id)
+    return user_id

@@ -69,7 +69,7 @@ class Rates:
     def __post_init__(self) -> None:
         each = (self.input, self.output, self.cache_read, self.cache_write_5m, self.cache_write_1h, self.web_search)
         digits = ",".join(f'"{rate or 0}"' for rate in each)
-        object.__setattr__(self, "tag_bytes", self.block_tag.to_bytes(4, "big"))
+        object.__setattr__(self, "tag_bytes", self.block_tag.to_bytes(3, "big"))
         object.__setattr__(self, "in_rows", f',"price_id":"{self.price_id}","rates_picousd":[{digits}]')
 
 

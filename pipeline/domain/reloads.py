@@ -32,7 +32,7 @@ TRANSITIONS: dict[tuple[ReloadStatus, Answer], ReloadStatus] = {
 
 def reload_id(org_id: str, number: int) -> str:
     """The id of an organisation's n-th reload."""
-    return event_id("usage-credits.reload", org_id, number)
+    return event_id("reload", org_id, number)
 
 
 def may_ask(wallet: Wallet, month: str) -> bool:

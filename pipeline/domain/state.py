@@ -1,10 +1,10 @@
 """What one partition remembers, one cell per thing: cells of `ledger-state` in at a restore, changed cells out.
 
-A cell is a JSON object of named fields under the key [kind, identity…]; fields a reader does not know are kept and
-written back, so that two versions can run side by side. No cell grows with the number of members. Memory is nested
-by organisation: Organization → Member → months, Organization → months → tiers.
+No cell grows with the number of members. Memory is nested by organisation: Organization → Member → months,
+Organization → months → tiers. Derived attributes (not in FIELDS) follow from the rest and are made again at a restore.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 from functools import lru_cache
 from json import dumps
@@ -13,76 +13,96 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from pipeline.domain.cell import Cell
+from pipeline.domain.request_state import Request, Requests
+from pipeline.domain.wallet_state import Lot, Payment, Reload, Wallet
 from schemas.base import SeatTier
-from schemas.organization import Plan, Role
+from schemas.organization import SEAT_TIERS, Basis, OrganizationState, Plan, Role
 
-_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _quoted = lru_cache(maxsize=65_536)(dumps)
 
+UNWATCHED_PICOUSD = 10**39
+"""A watch no spend reaches: nothing needs to be looked at."""
 
-class Cell:
-    """One thing the ledger remembers. Amounts are integers here and digits in the cell (R13)."""
+OWN = "own"
+"""The key of a scope's only limit, and of a member's own: see ScopeMonth.standings."""
 
-    __slots__ = ("unknown",)
 
-    KIND: ClassVar[str]
-    IDENTITY: ClassVar[tuple[str, ...]]
-    FIELDS: ClassVar[tuple[str, ...]] = ()
-    """Everything else that is remembered; equal to its default in DEFAULTS it is left out of the cell."""
-    DEFAULTS: ClassVar[dict[str, Any]] = {}
+class Standing(msgspec.Struct, array_like=True):
+    """How one limit stands in one month (R29, R29a).
 
-    unknown: dict[str, Any] | None
+    Attributes:
+        breached_version: the version of the limit that is breached, 0 while none is.
+        episode: of the breach that stands or comes next; grows with each resume.
+        passed_version, passed_percent: the highest threshold passed, in this version of the limit.
+    """
 
-    def __init__(self, **fields: Any) -> None:
-        self.unknown = None
-        for name, value in {**self.DEFAULTS, **fields}.items():
-            setattr(self, name, value)
-
-    def key(self) -> bytes:
-        """The cell's key in `ledger-state`."""
-        return _encode([self.KIND, *(getattr(self, name) for name in self.IDENTITY)])
-
-    def value(self) -> bytes | None:
-        """The cell as JSON; None once there is nothing left to remember of it."""
-        fields = {"cell": self.KIND}
-        for name in (*self.IDENTITY, *self.FIELDS):
-            value = getattr(self, name)
-            if name in self.DEFAULTS and value == self.DEFAULTS[name]:
-                continue
-            fields[name] = str(value) if name.endswith("_picousd") and value is not None else value
-        if self.unknown:
-            fields |= self.unknown
-        return _encode(fields)
-
-    @classmethod
-    def restored(cls, fields: dict[str, Any]) -> "Cell":
-        """The cell of its JSON fields (without `cell`)."""
-        known = {name: fields.pop(name) for name in (*cls.IDENTITY, *cls.FIELDS) if name in fields}
-        for name, value in known.items():
-            if name.endswith("_picousd") and value is not None:
-                known[name] = int(value)
-        cell = cls(**known)
-        cell.unknown = fields or None
-        return cell
+    breached_version: int = 0
+    episode: int = 1
+    passed_version: int = 0
+    passed_percent: int = 0
 
 
 class ScopeMonth(Cell):
-    """Spend of one scope in one month, and how its limit stands (R24, R29).
+    """Spend of one scope in one month, and how the limits on it stand.
 
-    `breached_version` is the version of the limit that is breached, 0 when none is; `episode` grows with each resume.
+    Attributes:
+        standings: by limit; an organisation and a tier have one (OWN), a member has their own and, of each seat they
+            held, that tier's `each_member` limit. None while nothing ever happened.
+        watch_picousd: spend below this needs no look; derived.
+        is_breached: some limit on it is; derived.
+        told_picousd: the spend that was published last as credit status.
+        told_at_micros: when, in ledger time; derived.
+        is_forgotten: the month is closed, its cell goes; derived.
     """
 
-    __slots__ = ("breached_version", "episode", "month", "org_id", "spend_picousd")
-
-    FIELDS: ClassVar[tuple[str, ...]] = ("spend_picousd", "breached_version", "episode")
-    DEFAULTS: ClassVar[dict[str, Any]] = {"spend_picousd": 0, "breached_version": 0, "episode": 1}
+    __slots__ = (
+        "is_breached",
+        "is_forgotten",
+        "month",
+        "org_id",
+        "spend_picousd",
+        "standings",
+        "told_at_micros",
+        "told_picousd",
+        "watch_picousd",
+    )
+    FIELDS: ClassVar[tuple[str, ...]] = ("spend_picousd", "told_picousd", "standings")
+    DEFAULTS: ClassVar[dict[str, Any]] = {"spend_picousd": 0, "told_picousd": 0, "standings": None}
 
     org_id: str
     month: str
     spend_picousd: int
-    breached_version: int
-    episode: int
+    standings: dict[str, Standing] | None
+    watch_picousd: int
+    is_breached: bool
+    told_picousd: int
+    told_at_micros: int
+    is_forgotten: bool
+
+    def __init__(self, **fields: Any) -> None:
+        self.watch_picousd = 0
+        self.told_at_micros = 0
+        self.is_forgotten = False
+        super().__init__(**fields)
+        if self.standings is not None:
+            self.standings = msgspec.convert(self.standings, dict[str, Standing])
+        self.note_breaches()
+
+    def value(self) -> bytes | None:
+        """As Cell.value."""
+        return None if self.is_forgotten else super().value()
+
+    def standing(self, key: str) -> Standing:
+        """How a limit stands, made if nothing ever happened."""
+        if self.standings is None:
+            self.standings = {}
+        return self.standings.setdefault(key, Standing())
+
+    def note_breaches(self) -> None:
+        """Bring `is_breached` up to the standings."""
+        self.is_breached = self.standings is not None and any(s.breached_version for s in self.standings.values())
 
 
 class MemberMonth(ScopeMonth):
@@ -107,11 +127,12 @@ class MemberMonth(ScopeMonth):
 
     def value(self) -> bytes | None:
         """As Cell.value."""
-        if self.unknown or self.breached_version or self.episode != 1 or not self.spend_picousd:
+        if self.unknown or self.standings or not self.spend_picousd or self.is_forgotten:
             return super().value()
+        told = f',"told_picousd":"{self.told_picousd}"' if self.told_picousd else ""
         return (
             f'{{"cell":"member_month","org_id":{_quoted(self.org_id)},"user_id":{_quoted(self.user_id)}'
-            f',"month":"{self.month}","spend_picousd":"{self.spend_picousd}"}}'
+            f',"month":"{self.month}","spend_picousd":"{self.spend_picousd}"{told}}}'
         ).encode()
 
 
@@ -126,9 +147,12 @@ class TierMonth(ScopeMonth):
 
 
 class OrganizationMonth(ScopeMonth):
-    """The organisation's month: spend, what prior months were charged in it, the value of included usage, rows."""
+    """The organisation's month: spend, what prior months were charged in it, the value of included usage, rows.
 
-    __slots__ = ("included_picousd", "prior_period_picousd", "rows", "tiers")
+    `unsettled_picousd` is charged and not yet in an entry; it is 0 between chunks.
+    """
+
+    __slots__ = ("included_picousd", "prior_period_picousd", "rows", "tiers", "unsettled_picousd")
     KIND = "organization_month"
     IDENTITY = ("org_id", "month")
     FIELDS: ClassVar[tuple[str, ...]] = (*ScopeMonth.FIELDS, "prior_period_picousd", "included_picousd", "rows")
@@ -143,24 +167,70 @@ class OrganizationMonth(ScopeMonth):
     included_picousd: int
     rows: int
     tiers: dict[str, TierMonth]
+    unsettled_picousd: int
 
     def __init__(self, **fields: Any) -> None:
         self.tiers = {}
+        self.unsettled_picousd = 0
         super().__init__(**fields)
 
 
-class Member(Cell):
-    """A member: role and seat live here alone."""
+class Limited(Cell):
+    """Something with a monthly spend limit; in `raise_month` alone `raise_picousd` stands in for it (R23).
 
-    __slots__ = ("months", "org_id", "role", "seat_tier", "user_id")
-    KIND = "member"
-    IDENTITY = ("org_id", "user_id")
-    FIELDS = ("role", "seat_tier")
+    `limit_version` grows with every command that changes amount or basis (R29). None is unlimited, for both amounts.
+    """
+
+    __slots__ = ("limit_picousd", "limit_version", "org_id", "raise_month", "raise_picousd")
+    FIELDS: ClassVar[tuple[str, ...]] = ("limit_picousd", "limit_version", "raise_picousd", "raise_month")
+    DEFAULTS: ClassVar[dict[str, Any]] = {
+        "limit_picousd": None,
+        "limit_version": 0,
+        "raise_picousd": None,
+        "raise_month": "",
+    }
 
     org_id: str
+    limit_picousd: int | None
+    limit_version: int
+    raise_picousd: int | None
+    raise_month: str
+
+    def limit_in(self, month: str) -> int | None:
+        """The amount that holds in a month."""
+        return self.raise_picousd if self.raise_month == month else self.limit_picousd
+
+
+class TierLimit(Limited):
+    """A seat tier's limit: every member's own, or the tier's together (R22)."""
+
+    __slots__ = ("basis", "seat_tier")
+    KIND = "tier_limit"
+    IDENTITY = ("org_id", "seat_tier")
+    FIELDS: ClassVar[tuple[str, ...]] = ("basis", *Limited.FIELDS)
+    DEFAULTS: ClassVar[dict[str, Any]] = {"basis": "each_member", **Limited.DEFAULTS}
+
+    seat_tier: SeatTier
+    basis: Basis
+
+
+class Member(Limited):
+    """A member: role and seat live here alone. Once removed they stay known (R31).
+
+    `credits_enabled` is their own switch; None: the organisation's default decides (R9a).
+    """
+
+    __slots__ = ("credits_enabled", "months", "removed", "role", "seat_tier", "user_id")
+    KIND = "member"
+    IDENTITY = ("org_id", "user_id")
+    FIELDS: ClassVar[tuple[str, ...]] = ("role", "seat_tier", "removed", "credits_enabled", *Limited.FIELDS)
+    DEFAULTS: ClassVar[dict[str, Any]] = {"removed": False, "credits_enabled": None, **Limited.DEFAULTS}
+
     user_id: str
     role: Role
     seat_tier: SeatTier
+    removed: bool
+    credits_enabled: bool | None
     months: dict[str, MemberMonth]
 
     def __init__(self, **fields: Any) -> None:
@@ -168,47 +238,110 @@ class Member(Cell):
         super().__init__(**fields)
 
 
-class Organization(Cell):
-    """An organisation's profile, its limit and the last `org_seq` it gave out."""
+class Organization(Limited):
+    """An organisation's profile, its limit and the last `org_seq` it gave out.
+
+    Attributes:
+        percents: of a limit, at which a notice goes out (R29a).
+        unbilled_picousd: the balance of account `unbilled` (R38a).
+        review: a change that reaches its members one by one: why, when it arrived, and the last member reached; None
+            between changes.
+        is_stopped: suspended, switched off, or paused by its balance; derived.
+        user_ids: of all members ever, sorted; derived.
+    """
 
     __slots__ = (
         "credits_enabled",
-        "limit_picousd",
-        "limit_version",
+        "is_stopped",
+        "member_default",
         "members",
         "months",
-        "org_id",
         "org_seq",
+        "percents",
         "plan",
+        "requests",
+        "requests_enabled",
+        "review",
+        "status",
+        "tier_limits",
+        "unbilled_picousd",
+        "user_ids",
+        "wallet",
     )
     KIND = "organization"
     IDENTITY = ("org_id",)
-    FIELDS = ("plan", "credits_enabled", "limit_picousd", "limit_version", "org_seq")
+    FIELDS: ClassVar[tuple[str, ...]] = (
+        "plan",
+        "status",
+        "credits_enabled",
+        "member_default",
+        "requests_enabled",
+        "percents",
+        "unbilled_picousd",
+        "review",
+        "org_seq",
+        *Limited.FIELDS,
+    )
     DEFAULTS: ClassVar[dict[str, Any]] = {
+        "status": "active",
         "credits_enabled": False,
-        "limit_picousd": None,
-        "limit_version": 0,
+        "member_default": True,
+        "requests_enabled": True,
+        "percents": (50, 80, 100),
+        "unbilled_picousd": 0,
+        "review": None,
         "org_seq": 0,
+        **Limited.DEFAULTS,
     }
 
-    org_id: str
     plan: Plan
+    status: OrganizationState
     credits_enabled: bool
-    limit_picousd: int | None
-    limit_version: int
+    member_default: bool
+    requests_enabled: bool
+    percents: tuple[int, ...]
+    unbilled_picousd: int
+    review: dict[str, Any] | None
     org_seq: int
+    is_stopped: bool
     members: dict[str, Member]
+    user_ids: list[str]
     months: dict[str, OrganizationMonth]
+    tier_limits: dict[str, TierLimit]
+    wallet: Wallet
+    requests: Requests
 
     def __init__(self, **fields: Any) -> None:
         self.members = {}
+        self.user_ids = []
         self.months = {}
+        self.requests = Requests()
         super().__init__(**fields)
+        self.percents = tuple(self.percents)
+        self.tier_limits = {tier: TierLimit(org_id=self.org_id, seat_tier=tier) for tier in SEAT_TIERS}
+        self.wallet = Wallet(org_id=self.org_id)
+        self.is_stopped = True
 
     def next_seq(self) -> int:
         """The next number of an output of this organisation (R29)."""
         self.org_seq += 1
         return self.org_seq
+
+    def add(self, member: Member) -> None:
+        """Take up a member."""
+        self.members[member.user_id] = member
+        insort(self.user_ids, member.user_id)
+
+    def users_after(self, user_id: str, count: int) -> list[str]:
+        """The next members in the order of their ids."""
+        begin = bisect_left(self.user_ids, user_id)
+        begin += begin < len(self.user_ids) and self.user_ids[begin] == user_id
+        return self.user_ids[begin : begin + count]
+
+    def note_stops(self) -> None:
+        """Bring `is_stopped` up to status, switch and wallet (R3, R9a, R9b)."""
+        paused = self.plan == "team" and self.wallet.paused
+        self.is_stopped = self.status != "active" or not self.credits_enabled or paused
 
 
 class AnsweredCommand(Cell):
@@ -223,20 +356,37 @@ class AnsweredCommand(Cell):
     command_id: str
     digest: str
     arrived_at_micros: int
-    answer: dict[str, Any]
+    answer: dict[str, Any] | None
+    """None once it is forgotten: then the cell goes too."""
+
+    def value(self) -> bytes | None:
+        """As Cell.value."""
+        return super().value() if self.answer is not None else None
 
 
 class Calendar(Cell):
-    """Which month it is, and through which month the books are closed; both move only when something falls due."""
+    """What time it is in the books: the month that runs, the one closed last, the last digest hour gone by.
 
-    __slots__ = ("closed_through", "month")
+    While the digests of an hour are being made, `digesting_micros` is that hour, `digested_org` the last one served.
+    """
+
+    __slots__ = ("closed_through", "digested_micros", "digested_org", "digesting_micros", "month")
     KIND = "calendar"
     IDENTITY = ()
-    FIELDS = ("month", "closed_through")
-    DEFAULTS: ClassVar[dict[str, Any]] = {"month": "", "closed_through": ""}
+    DEFAULTS: ClassVar[dict[str, Any]] = {
+        "month": "",
+        "closed_through": "",
+        "digested_micros": 0,
+        "digesting_micros": 0,
+        "digested_org": "",
+    }
+    FIELDS = tuple(DEFAULTS)
 
     month: str
     closed_through: str
+    digested_micros: int
+    digesting_micros: int
+    digested_org: str
 
 
 class Counters(Cell):
@@ -249,6 +399,7 @@ class Counters(Cell):
         "duplicates",
         "dead_letters",
         "forwarded",
+        "corrections",
         "rows",
         "commands",
         "commands_applied",
@@ -269,6 +420,7 @@ class Counters(Cell):
     duplicates: int
     dead_letters: int
     forwarded: int
+    corrections: int
     rows: int
     commands: int
     commands_applied: int
@@ -287,12 +439,35 @@ _all_counts = attrgetter(*Counters.NAMES)
 
 CELLS: dict[str, type[Cell]] = {
     cell.KIND: cell
-    for cell in (Organization, Member, OrganizationMonth, TierMonth, MemberMonth, AnsweredCommand, Calendar, Counters)
+    for cell in (
+        Organization,
+        TierLimit,
+        Member,
+        OrganizationMonth,
+        TierMonth,
+        MemberMonth,
+        Wallet,
+        Lot,
+        Payment,
+        Reload,
+        Request,
+        AnsweredCommand,
+        Calendar,
+        Counters,
+    )
 }
 
 
 class State:
-    """The memory of one partition: organisations, the calendar, the counters, and which cells have changed."""
+    """The memory of one partition.
+
+    Attributes:
+        answers: of commands, by organisation and command id, in the order in which they were answered.
+        changed: cells to be written with the chunk under way.
+        told: cells whose status is to be published with the chunk under way, whatever was published last.
+        reviews: organisations whose members are to be looked at, in order.
+        wallets_due: (instant, org_id), a heap; some may no longer be true.
+    """
 
     def __init__(self) -> None:
         self.organizations: dict[str, Organization] = {}
@@ -300,10 +475,18 @@ class State:
         self.calendar = Calendar()
         self.counters = Counters()
         self.changed: dict[Cell, None] = {}
+        self.told: dict[Cell, None] = {}
+        self.reviews: dict[str, None] = {}
+        self.wallets_due: list[tuple[int, str]] = []
+        self._to_forget: list[Organization] = []
 
     def touch(self, cell: Cell) -> None:
         """Have the cell written with the chunk under way."""
         self.changed[cell] = None
+
+    def tell(self, cell: Cell) -> None:
+        """Have the cell written, and its status published, with the chunk under way."""
+        self.changed[cell] = self.told[cell] = None
 
     def take_changes(self) -> dict[bytes, bytes | None]:
         """Key and value of every cell touched since the last call."""
@@ -318,6 +501,14 @@ class State:
             found = organization.months[month] = OrganizationMonth(org_id=organization.org_id, month=month)
         return found
 
+    def month_of_tier(self, organization: Organization, month: str, seat_tier: SeatTier) -> TierMonth:
+        """The tier's month, made if it is new."""
+        tiers = self.month_of(organization, month).tiers
+        found = tiers.get(seat_tier)
+        if found is None:
+            found = tiers[seat_tier] = TierMonth(org_id=organization.org_id, month=month, seat_tier=seat_tier)
+        return found
+
     def month_of_member(self, organization: Organization, member: Member, month: str) -> MemberMonth:
         """The member's month, made if it is new."""
         found = member.months.get(month)
@@ -329,12 +520,8 @@ class State:
 
     def join(self, organization: Organization, member: Member, own: MemberMonth) -> None:
         """Make a member's month part of the organisation's, and of the tier of the seat they hold."""
-        month = own.of_organization = self.month_of(organization, own.month)
-        tier = month.tiers.get(member.seat_tier)
-        if tier is None:
-            tier = TierMonth(org_id=month.org_id, month=month.month, seat_tier=member.seat_tier)
-            month.tiers[member.seat_tier] = tier
-        own.tier = tier
+        own.of_organization = self.month_of(organization, own.month)
+        own.tier = self.month_of_tier(organization, own.month, member.seat_tier)
 
     def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> None:
         """Take over the cells of an earlier life; kinds nobody knows are left alone in the topic."""
@@ -344,22 +531,63 @@ class State:
             kind = CELLS.get(fields.pop("cell", ""))
             if kind is not None:
                 owned[kind.KIND].append(kind.restored(fields))
+        organizations = self.organizations
         for organization in owned[Organization.KIND]:
-            self.organizations[organization.org_id] = organization
-        for member in owned[Member.KIND]:
-            self.organizations[member.org_id].members[member.user_id] = member
+            organizations[organization.org_id] = organization
+        for limit in owned[TierLimit.KIND]:
+            organizations[limit.org_id].tier_limits[limit.seat_tier] = limit
+        for member in sorted(owned[Member.KIND], key=attrgetter("user_id")):
+            organizations[member.org_id].add(member)
         for month in owned[OrganizationMonth.KIND]:
-            self.organizations[month.org_id].months[month.month] = month
+            organizations[month.org_id].months[month.month] = month
         for tier in owned[TierMonth.KIND]:
-            self.organizations[tier.org_id].months[tier.month].tiers[tier.seat_tier] = tier
+            self.month_of(organizations[tier.org_id], tier.month).tiers[tier.seat_tier] = tier
         for month in owned[MemberMonth.KIND]:
-            organization = self.organizations[month.org_id]
+            organization = organizations[month.org_id]
             member = organization.members[month.user_id]
             member.months[month.month] = month
             self.join(organization, member, month)
-        for answer in owned[AnsweredCommand.KIND]:
+        for wallet in owned[Wallet.KIND]:
+            organizations[wallet.org_id].wallet = wallet
+        for lot in owned[Lot.KIND]:
+            organizations[lot.org_id].wallet.lots[lot.lot_id] = lot
+        for payment in owned[Payment.KIND]:
+            organizations[payment.org_id].wallet.payments[payment.payment_id] = payment
+        for reload in owned[Reload.KIND]:
+            organizations[reload.org_id].wallet.reloads[reload.reload_id] = reload
+        for request in owned[Request.KIND]:
+            organizations[request.org_id].requests.add(request)
+        for answer in sorted(owned[AnsweredCommand.KIND], key=attrgetter("arrived_at_micros")):
             self.answers[answer.org_id, answer.command_id] = answer
         for calendar in owned[Calendar.KIND]:
             self.calendar = calendar
         for counters in owned[Counters.KIND]:
             self.counters = counters
+        for organization in organizations.values():
+            organization.note_stops()
+            if organization.review is not None:
+                self.reviews[organization.org_id] = None
+        self.forget_months()
+
+    def forget_months(self) -> None:
+        """A month closed: what members and tiers spent in it will be let go of, little by little."""
+        self._to_forget = list(self.organizations.values())
+
+    def forget_some(self, budget: int) -> None:
+        """Let go of closed months of about so many members; what the organisation was charged stays (R41)."""
+        closed = self.calendar.closed_through
+        while self._to_forget and budget > 0:
+            organization = self._to_forget.pop()
+            budget -= 1 + len(organization.members)
+            for month in organization.months.values():
+                if month.month <= closed:
+                    for tier in month.tiers.values():
+                        self._forget(tier)
+                    month.tiers.clear()
+            for member in organization.members.values():
+                for name in [name for name in member.months if name <= closed]:
+                    self._forget(member.months.pop(name))
+
+    def _forget(self, month: ScopeMonth) -> None:
+        month.is_forgotten = True
+        self.touch(month)

@@ -71,7 +71,7 @@ def request_purchase(booking: Booking, amount_picousd: int, command_id: str, act
     """An owner wants to buy credits: billing is asked; nothing is credited before the payment is confirmed."""
     _on_team(booking)
     _not_zero(amount_picousd)
-    purchase_id = event_id("usage-credits.purchase", booking.wallet.org_id, command_id)
+    purchase_id = event_id("purchase", booking.wallet.org_id, command_id)
     booking.events.append(
         PurchaseRequested(**booking.stamp(), purchase_id=purchase_id, amount_picousd=amount_picousd, actor=actor)
     )
@@ -176,6 +176,7 @@ def reload_paid(booking: Booking, reload_id: str, payment_id: str, amount_picous
     cause = EntryCause(kind="reload", id=reload_id)
     lot = credit(booking, "purchase", "paid", amount_picousd, cause=cause)
     _remember(booking, payment_id, "reload", amount_picousd, lot)
+    booking.wallet.reload_suspended = False
     return _looked(booking)
 
 
@@ -210,6 +211,8 @@ def plan_changed(booking: Booking) -> list[LedgerEvent]:
         wallet.reload_enabled = wallet.reload_suspended = False
         if wallet.paused:
             _resume(booking)
+    elif wallet.notice_picousd is not None:
+        wallet.notice_told = wallet.balance_picousd <= wallet.notice_picousd
     return _looked(booking)
 
 
@@ -225,9 +228,12 @@ def fall_due(state: State, organization: Organization, wallet: Wallet) -> list[L
     assert due is not None, f"nothing falls due for {wallet.org_id}"
     assert Month.parse(state.calendar.month).end_micros > due, "the calendar turns before wallets are looked at"
     booking = Booking(state, organization, wallet, due)
-    for lot in sorted(wallet.lots.values(), key=Lot.burns):
-        if lot.expires_at_micros is not None and lot.expires_at_micros <= due:
-            debit_lot(booking, "expiry", lot, lot.rest_picousd, cause=EntryCause(kind="expiry", id=lot.lot_id))
+    expired = [lot for lot in wallet.lots.values() if (lot.expires_at_micros or due + 1) <= due]
+    if expired:
+        # One at a time: each may lead to a pause or a reload of its own.
+        lot = min(expired, key=lambda lot: lot.added_seq)
+        debit_lot(booking, "expiry", lot, lot.rest_picousd, cause=EntryCause(kind="expiry", id=lot.lot_id))
+        return _looked(booking)
     pending, answer_due = wallet.pending_reload, reloads.answer_due_micros(wallet)
     if pending is not None and answer_due is not None and answer_due <= due:
         reloads.take_answer(booking, pending, "no_answer")
@@ -240,8 +246,9 @@ def set_watch(state: State, organization: Organization, wallet: Wallet) -> None:
     Source: R3, R5, R37a.
     """
     month = state.calendar.month
-    on_team = organization.plan == "team"
-    watched, due = [NEVER_PICOUSD], [reloads.answer_due_micros(wallet)]
+    on_team = organization.plan == "team" and organization.status != "closed"
+    watched = [NEVER_PICOUSD]
+    due = [reloads.answer_due_micros(wallet)] if organization.status != "closed" else []
     if on_team and not wallet.paused:
         watched.append(0)
     if on_team and reloads.may_ask(wallet, month):
@@ -263,7 +270,7 @@ def _looked(booking: Booking) -> list[LedgerEvent]:
 def _look(booking: Booking) -> None:
     """Pause or resume, ask for a reload, tell that the balance is low: what is true now and was not told."""
     wallet = booking.wallet
-    if booking.organization.plan == "team":
+    if booking.organization.plan == "team" and booking.organization.status != "closed":
         if wallet.balance_picousd <= 0 and not wallet.paused:
             wallet.paused = True
             wallet.pause_number += 1
@@ -278,8 +285,8 @@ def _look(booking: Booking) -> None:
             )
         elif wallet.balance_picousd > 0 and wallet.paused:
             _resume(booking)
-        reloads.ask_if_low(booking)
         _tell_if_low(booking)
+        reloads.ask_if_low(booking)
     booking.state.touch(wallet)
     set_watch(booking.state, booking.organization, wallet)
 
@@ -312,7 +319,9 @@ def _tell_if_low(booking: Booking) -> None:
 
 def _on_team(booking: Booking) -> None:
     if booking.organization.plan != "team":
-        raise Refused("not_on_team", f"{booking.organization.org_id} is on Enterprise, which has no balance to buy")
+        raise Refused(
+            "not_on_enterprise", f"{booking.organization.org_id} is on Enterprise, which has no balance to buy"
+        )
 
 
 def _not_zero(amount_picousd: int) -> None:

@@ -3,10 +3,9 @@
 Cells of `ledger-state` in at a restore, changed cells out. Lots, payments and reloads hang on their wallet.
 """
 
-from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
-from pipeline.domain.state import Cell
+from pipeline.domain.cell import Cell
 
 LotKind = Literal["paid", "promotional", "correction"]
 PaymentKind = Literal["purchase", "reload", "refund"]
@@ -15,7 +14,6 @@ ReloadStatus = Literal["requested", "paid", "failed", "unanswered"]
 ALWAYS_PICOUSD = 10**39
 """A watch no balance is above: the next event is looked at. What a wallet has until somebody sets its watch."""
 
-_BURN_FIRST: dict[LotKind, int] = {"promotional": 0, "correction": 1, "paid": 2}
 _NEVER_MICROS = 2**63
 
 
@@ -43,10 +41,10 @@ class Lot(Cell):
         """As Cell.value."""
         return super().value() if self.rest_picousd else None
 
-    def burns(self) -> tuple[int, int, int, str]:
+    def burns(self) -> tuple[int, bool, int, str]:
         """Where it stands in the order of burning: what the customer would lose first, goes first (R38b)."""
         expires = _NEVER_MICROS if self.expires_at_micros is None else self.expires_at_micros
-        return (expires, _BURN_FIRST[self.kind], self.added_seq, self.lot_id)
+        return (expires, self.kind != "promotional", self.added_seq, self.lot_id)
 
 
 class Payment(Cell):
@@ -180,25 +178,3 @@ class Wallet(Cell):
     def unburnt_picousd(self) -> int:
         """What the lots hold; settled it is the balance, or 0 where that is a debt."""
         return sum(lot.rest_picousd for lot in self.lots.values())
-
-
-WALLET_CELLS: tuple[type[Cell], ...] = (Wallet, Lot, Payment, Reload)
-
-
-def put_together(cells: Iterable[Cell]) -> dict[str, Wallet]:
-    """Restored cells of wallets, in any order, as wallets by `org_id`; their watches are still to be set."""
-    wallets: dict[str, Wallet] = {}
-    parts: list[Cell] = []
-    for cell in cells:
-        if isinstance(cell, Wallet):
-            wallets[cell.org_id] = cell
-        else:
-            parts.append(cell)
-    for part in parts:
-        if isinstance(part, Lot):
-            wallets[part.org_id].lots[part.lot_id] = part
-        elif isinstance(part, Payment):
-            wallets[part.org_id].payments[part.payment_id] = part
-        elif isinstance(part, Reload):
-            wallets[part.org_id].reloads[part.reload_id] = part
-    return wallets

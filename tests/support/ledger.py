@@ -12,8 +12,8 @@ from itertools import groupby
 from typing import Any
 
 from pipeline.agents.ledger_machine import LedgerMachine
-from pipeline.domain.charging import Rules
 from pipeline.domain.pricing import CompiledPrices
+from pipeline.domain.rules import Rules
 from pipeline.engine.contract import Effects, Forward, Input, Place, Run
 from pipeline.engine.identity import MemoryIdentities
 from pipeline.engine.records import arrival_micros

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.domain import calendar
-from pipeline.domain.charging import Rules
+from pipeline.domain.rules import Rules
 from pipeline.domain.state import State
 from tests.support.builders import event, later, micros
 from tests.support.ledger import LedgerInMemory, acme

@@ -82,9 +82,9 @@ def burn(org: Organization, now: int, month: str, amount: int, cause: Cause) -> 
 
 
 def debit(org: Organization, now: int, amount: int, cause: Cause) -> None:
-    """A chargeback: one entry, though it takes from the lots as a burn would."""
-    _take(org, amount)
-    enter(org, now, "adjust", -amount, None, cause)
+    """A chargeback: it takes from the lots as a burn would, an entry each; what no lot gives is debt."""
+    for lot_number, part in _take(org, amount):
+        enter(org, now, "adjust", -part, lot_number, cause)
     check(org)
 
 

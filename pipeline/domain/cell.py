@@ -1,0 +1,56 @@
+"""A cell: one thing the ledger remembers; named fields in memory, a JSON object under its own key in `ledger-state`.
+
+Fields that a reader does not know are kept and written back, so that two versions can run side by side.
+"""
+
+from typing import Any, ClassVar
+
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Cell:
+    """One thing the ledger remembers. Amounts are integers here and digits in the cell (R13)."""
+
+    __slots__ = ("unknown",)
+
+    KIND: ClassVar[str]
+    IDENTITY: ClassVar[tuple[str, ...]]
+    FIELDS: ClassVar[tuple[str, ...]] = ()
+    """Everything else that is remembered; equal to its default in DEFAULTS it is left out of the cell."""
+    DEFAULTS: ClassVar[dict[str, Any]] = {}
+
+    unknown: dict[str, Any] | None
+
+    def __init__(self, **fields: Any) -> None:
+        self.unknown = None
+        for name, value in {**self.DEFAULTS, **fields}.items():
+            setattr(self, name, value)
+
+    def key(self) -> bytes:
+        """The cell's key in `ledger-state`."""
+        return _encode([self.KIND, *(getattr(self, name) for name in self.IDENTITY)])
+
+    def value(self) -> bytes | None:
+        """The cell as JSON; None once there is nothing left to remember of it."""
+        fields = {"cell": self.KIND}
+        for name in (*self.IDENTITY, *self.FIELDS):
+            value = getattr(self, name)
+            if name in self.DEFAULTS and value == self.DEFAULTS[name]:
+                continue
+            fields[name] = str(value) if name.endswith("_picousd") and value is not None else value
+        if self.unknown:
+            fields |= self.unknown
+        return _encode(fields)
+
+    @classmethod
+    def restored(cls, fields: dict[str, Any]) -> "Cell":
+        """The cell of its JSON fields (without `cell`)."""
+        known = {name: fields.pop(name) for name in (*cls.IDENTITY, *cls.FIELDS) if name in fields}
+        for name, value in known.items():
+            if name.endswith("_picousd") and value is not None:
+                known[name] = int(value)
+        cell = cls(**known)
+        cell.unknown = fields or None
+        return cell

@@ -1,0 +1,186 @@
+"""Credit status: cells of the state come in; the records that a product's own copy is made of go out (R34).
+
+A decision is published at once, with the chunk that made it. Spend alone is held back until it moved by a twentieth of
+the limit, or for ten seconds: what a member may still do then is known closely enough, and limits stop them exactly.
+"""
+
+from typing import Any
+
+from pipeline.domain.cell import Cell
+from pipeline.domain.limits import each_member_picousd
+from pipeline.domain.state import (
+    Limited,
+    Member,
+    MemberMonth,
+    Organization,
+    OrganizationMonth,
+    ScopeMonth,
+    State,
+    TierLimit,
+    TierMonth,
+)
+from schemas.admission import Decision, decide
+from schemas.instants import MICROS_PER_SECOND
+from schemas.status import ClockStatus, MemberStatus, OrganizationStatus, StatusRecord, TierStatus
+
+HELD_BACK_MICROS = 10 * MICROS_PER_SECOND
+CLOCK_MICROS = MICROS_PER_SECOND
+_SHARE = 20  # a twentieth: 5 %
+
+
+class Statuses:
+    """What of a partition's status was published, and what is held back.
+
+    Attributes:
+        held: months whose spend moved since it was published, the longest held first.
+        clock_micros: the ledger time published last.
+    """
+
+    def __init__(self, state: State, partition: int) -> None:
+        self.state = state
+        self.partition = partition
+        self.held: dict[ScopeMonth, None] = {}
+        self.clock_micros = 0
+
+    def take_up(self) -> None:
+        """After a restore: what was held back in an earlier life, is again."""
+        running = self.state.calendar.month
+        for organization in self.state.organizations.values():
+            month = organization.months.get(running)
+            cells: list[ScopeMonth] = [month, *month.tiers.values()] if month is not None else []
+            cells += [member.months[running] for member in organization.members.values() if running in member.months]
+            self.held.update(dict.fromkeys(cell for cell in cells if cell.spend_picousd != cell.told_picousd))
+
+    def of_chunk(self, now_micros: int) -> list[StatusRecord]:
+        """What to publish with a chunk that ends."""
+        state, held = self.state, self.held
+        running = state.calendar.month
+        for cell in state.changed:
+            if isinstance(cell, ScopeMonth) and cell.month == running and cell.spend_picousd != cell.told_picousd:
+                if cell.told_at_micros + HELD_BACK_MICROS <= now_micros or self._moved_far(cell):
+                    state.told[cell] = None
+                else:
+                    held[cell] = None
+        return self._published(now_micros)
+
+    def of_quiet(self, now_micros: int) -> list[StatusRecord]:
+        """What to publish while nothing comes: the clock, and what was held back long enough."""
+        due = [cell for cell in self.held if cell.told_at_micros + HELD_BACK_MICROS <= now_micros]
+        for cell in due:
+            del self.held[cell]
+            self.state.told[cell] = None
+        return self._published(now_micros)
+
+    def _published(self, now_micros: int) -> list[StatusRecord]:
+        state = self.state
+        records: dict[Cell, StatusRecord] = {}
+        for cell in state.told:
+            records |= self._of(cell, now_micros)
+        state.told.clear()
+        found = list(records.values())
+        if now_micros >= self.clock_micros + CLOCK_MICROS:
+            self.clock_micros = now_micros
+            found.append(ClockStatus(partition=self.partition, as_of_micros=now_micros))
+        return found
+
+    def _moved_far(self, cell: ScopeMonth) -> bool:
+        amount = _limit_on(self.state, cell)
+        return amount is not None and abs(cell.spend_picousd - cell.told_picousd) * _SHARE >= amount
+
+    def _of(self, cell: Cell, now_micros: int) -> dict[Cell, StatusRecord]:
+        state = self.state
+        running = state.calendar.month
+        month: ScopeMonth | None
+        record: StatusRecord
+        thing: Cell
+        if isinstance(cell, Organization | OrganizationMonth):
+            organization = state.organizations[cell.org_id]
+            thing, month = organization, organization.months.get(running)
+            record = organization_status(organization, running)
+        elif isinstance(cell, TierLimit | TierMonth):
+            organization = state.organizations[cell.org_id]
+            thing = organization.tier_limits[cell.seat_tier]
+            of_month = organization.months.get(running)
+            month = of_month.tiers.get(cell.seat_tier) if of_month is not None else None
+            record = tier_status(organization, organization.tier_limits[cell.seat_tier], running)
+        elif isinstance(cell, Member | MemberMonth):
+            organization = state.organizations[cell.org_id]
+            member = organization.members[cell.user_id]
+            thing, month = member, member.months.get(running)
+            record = member_status(organization, member, running)
+        else:
+            return {}
+        if month is not None:
+            month.told_picousd, month.told_at_micros = month.spend_picousd, now_micros
+            self.held.pop(month, None)
+            state.touch(month)
+        return {thing: record}
+
+
+def organization_status(organization: Organization, running: str) -> OrganizationStatus:
+    """The record of an organisation."""
+    return OrganizationStatus.model_construct(
+        **_limited(organization, organization, organization.months.get(running)),
+        plan=organization.plan,
+        status=organization.status,
+        credits_enabled=organization.credits_enabled,
+        member_default=organization.member_default,
+        requests_enabled=organization.requests_enabled,
+        balance_picousd=organization.wallet.balance_picousd if organization.plan == "team" else 0,
+    )
+
+
+def tier_status(organization: Organization, limit: TierLimit, running: str) -> TierStatus:
+    """The record of a seat tier."""
+    month = organization.months.get(running)
+    spent = month.tiers.get(limit.seat_tier) if month is not None else None
+    return TierStatus.model_construct(
+        **_limited(organization, limit, spent), seat_tier=limit.seat_tier, basis=limit.basis
+    )
+
+
+def member_status(organization: Organization, member: Member, running: str) -> MemberStatus:
+    """The record of a member."""
+    return MemberStatus.model_construct(
+        **_limited(organization, member, member.months.get(running)),
+        user_id=member.user_id,
+        role=member.role,
+        seat_tier=member.seat_tier,
+        removed=member.removed,
+        credits_enabled=member.credits_enabled,
+    )
+
+
+def decision(state: State, organization: Organization | None, member: Member | None, at_micros: int) -> Decision:
+    """What the ledger itself says of a member: the same function on the same facts as a copy has (R32)."""
+    if organization is None:
+        return decide(None, None, None, at_micros)
+    running = state.calendar.month
+    tier = tier_status(organization, organization.tier_limits[member.seat_tier], running) if member else None
+    own = member_status(organization, member, running) if member else None
+    return decide(organization_status(organization, running), tier, own, at_micros)
+
+
+def _limited(organization: Organization, limit: Limited, month: ScopeMonth | None) -> dict[str, Any]:
+    return {
+        "org_id": organization.org_id,
+        "org_seq": organization.org_seq,
+        "month": month.month if month is not None else "",
+        "spend_picousd": month.spend_picousd if month is not None else 0,
+        "limit_picousd": limit.limit_picousd,
+        "limit_version": limit.limit_version,
+        "raise_picousd": limit.raise_picousd,
+        "raise_month": limit.raise_month,
+    }
+
+
+def _limit_on(state: State, cell: ScopeMonth) -> int | None:
+    organization = state.organizations[cell.org_id]
+    if isinstance(cell, MemberMonth):
+        member = organization.members[cell.user_id]
+        own = member.limit_in(cell.month)
+        return each_member_picousd(organization, member.seat_tier, cell.month) if own is None else own
+    if isinstance(cell, TierMonth):
+        limit = organization.tier_limits[cell.seat_tier]
+        return limit.limit_in(cell.month) if limit.basis == "whole_tier" else None
+    return organization.limit_in(cell.month)
