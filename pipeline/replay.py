@@ -5,6 +5,7 @@ chunk ends before the first record that arrived at or after the next due instant
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -16,6 +17,7 @@ from pipeline.domain.pricing import CompiledPrices
 from pipeline.engine.contract import Effects, Input, Place, Run
 from pipeline.engine.identity import MemoryIdentities
 from pipeline.engine.records import arrival_micros
+from pipeline.topics import TOPICS
 from schemas import export
 from schemas.events import LedgerEvent
 from schemas.ledger import LedgerEntry, PurchaseRequested, ReloadRequested
@@ -24,6 +26,8 @@ _MODELS: tuple[type[LedgerEvent], ...] = (*export.EVENTS, LedgerEntry, ReloadReq
 
 EVENTS: Mapping[str, type[LedgerEvent]] = {model.TYPE: model for model in _MODELS}
 """Everything the ledger publishes as a CloudEvent, by its type."""
+
+_COMPACTED = {topic.name for topic in TOPICS if topic.compacted}
 
 
 def read_event(value: bytes) -> LedgerEvent:
@@ -51,6 +55,8 @@ class LedgerInMemory:
     Attributes:
         advance_budget: how many due things one step of the calendar may do.
         outputs: topic → values of its records, in order.
+        latest: compacted topic → the last value of each key.
+        counts: what happened, as the engine's metrics count it.
         cells: the state as it lies in `ledger-state`.
         now_micros: ledger time.
     """
@@ -63,6 +69,8 @@ class LedgerInMemory:
     advance_budget: int = 100
 
     outputs: dict[str, list[bytes]] = field(default_factory=dict)
+    latest: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
     cells: dict[bytes, bytes] = field(default_factory=dict)
     now_micros: int = 0
 
@@ -133,9 +141,12 @@ class LedgerInMemory:
     def _commit(self, effects: Effects, last_arrival_micros: int = 0) -> None:
         for topic, outputs in effects.outputs.items():
             self.outputs.setdefault(topic, []).extend(output.value for output in outputs)
+            if topic in _COMPACTED:
+                self.latest.setdefault(topic, {}).update((output.key or b"", output.value) for output in outputs)
         for key, value in effects.cells.items():
             if value is None:
                 self.cells.pop(key, None)
             else:
                 self.cells[key] = value
+        self.counts.update(effects.counts)
         self.seen.add(effects.identities, max(self.now_micros, last_arrival_micros))
