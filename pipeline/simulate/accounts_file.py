@@ -150,7 +150,7 @@ class _Expansion:
             by = self._owners.get(fields["org_id"])
             if not by:
                 what = f"{fields['org_id']} is not under organizations, so its owner is not known"
-                self._mistakes.add((*path, "by"), f"{what}; write `by:` and the id of a member")
+                self._mistakes.add((*path, "by"), f"{what}; write `by: USER`")
                 return None
         return {"kind": "user", "id": by}
 
