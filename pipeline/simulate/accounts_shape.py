@@ -6,8 +6,9 @@ Values that go into a command are left as they are written: its own model judges
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from pipeline.simulate.words import EARLIEST, LATEST
 from schemas.base import Identifier, SeatTier
 from schemas.instants import parse_instant
 from schemas.organization import Basis, Plan, Role
@@ -21,15 +22,16 @@ def instant_or_day(text: object) -> int:
     Raises:
         ValueError: anything else.
     """
-    if isinstance(text, int):
-        return text
     try:
-        return parse_instant(f"{text}T00:00:00Z" if _DAY.fullmatch(str(text)) else str(text))
+        micros = parse_instant(f"{text}T00:00:00Z" if _DAY.fullmatch(str(text)) else str(text))
     except (ValueError, OverflowError):
         raise ValueError("write an instant such as 2026-02-11T22:40:00Z, or a day such as 2026-02-11") from None
+    if not EARLIEST <= micros < LATEST:
+        raise ValueError("write a year from 2000 to 2099")
+    return micros
 
 
-def _unlimited(value: object, info: ValidationInfo) -> object:
+def _unlimited(value: object) -> object:
     return None if value == "unlimited" else value
 
 

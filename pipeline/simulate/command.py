@@ -19,6 +19,7 @@ from pipeline.simulate.report import comparison, console, report
 from pipeline.simulate.run import Outcome, simulate
 from pipeline.simulate.scenario import NewLimit, WrongUsage, scenario_of, str_of, under_other_rules
 from pipeline.simulate.usage import read_usage
+from pipeline.simulate.words import EARLIEST, LATEST
 from schemas.month import Month
 
 
@@ -87,10 +88,15 @@ def _until(text: str | None) -> int | None:
 
 
 def _month(text: str | None) -> Month | None:
+    if text is None:
+        return None
     try:
-        return None if text is None else Month.parse(text)
+        month = Month.parse(text)
     except ValueError as error:
         raise WrongUsage(f"--from: {error}") from None
+    if not Month.containing(EARLIEST) <= month < Month.containing(LATEST):
+        raise WrongUsage(f"--from {text}: write a year from 2000 to 2099")
+    return month
 
 
 def _asked(limits: Sequence[NewLimit], what_if: WhatIf, month: Month | None) -> str:

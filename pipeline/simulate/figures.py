@@ -51,6 +51,7 @@ def as_json(scenario: Scenario, outcome: Outcome) -> Json:
         "price_books": [book.version for _, book in scenario.books],
         "events": {name: outcome.counts[count] for name, count in EVENT_COUNTS.items()},
         "commands": {name: outcome.counts[count] for name, count in COMMAND_COUNTS.items()},
+        "left_out": outcome.left_out,
         "month_to_date": _month_to_date(outcome),
         "published": _published(outcome.events),
         "ledger": [dollars(asdict(entry)) for entry in entry_sums(outcome.events)],

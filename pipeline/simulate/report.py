@@ -47,8 +47,10 @@ def comparison(was: tuple[Scenario, Outcome], would_be: tuple[Scenario, Outcome]
 
 def console(*, stderr: bool = False) -> Console:
     """A console of the screen's width, at most WIDTH; of WIDTH where there is no screen."""
-    plain = Console(stderr=stderr, highlight=False)
-    return Console(stderr=stderr, highlight=False, width=min(plain.width, WIDTH) if plain.is_terminal else WIDTH)
+    plain = Console(stderr=stderr)
+    width = min(plain.width, WIDTH) if plain.is_terminal else WIDTH
+    # What files say is shown as it is: brackets are no markup.
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
 
 
 def _head(scenario: Scenario, outcome: Outcome) -> RenderableType:
@@ -58,10 +60,11 @@ def _head(scenario: Scenario, outcome: Outcome) -> RenderableType:
     others = [f"{counts[name]:,} {name.replace('_', ' ')}" for name in ("duplicates", "dead_letters") if counts[name]]
     commands = f"{counts['commands']:,} commands: {counts['commands_applied']:,} applied"
     refused = [f"{counts['commands_refused']:,} refused"] if counts["commands_refused"] else []
+    left_out = [f"{outcome.left_out:,} after the end left out"] if outcome.left_out else []
     span = f"from {when(scenario.from_micros)} to {when(scenario.until_micros)} UTC, price book {books}"
     return Group(
         Text.assemble(("Simulated", "bold"), f"  {span}"),
-        Text(", ".join([events, *others]) + "; " + ", ".join([commands, *refused])),
+        Text(", ".join([events, *others]) + "; " + ", ".join([commands, *refused, *left_out])),
     )
 
 

@@ -8,23 +8,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from typing import Any
 
 from pipeline.domain.charging import Rules
 from pipeline.domain.pricing import CompiledPrices, PriceBook
 from pipeline.replay import LedgerInMemory, Record, read_event
-from pipeline.simulate.accounts_file import BILLING
 from pipeline.simulate.accounts_shape import Billing
+from pipeline.simulate.billing import answer_of
 from pipeline.simulate.limits_in_force import LimitsInForce, limits_in_force
 from pipeline.simulate.spend import Spend
 from pipeline.simulate.usage import Arriving
 from pipeline.topics import DEAD_LETTERS, PRICED_USAGE, TOPICS
-from schemas.commands import BuyCredits, Command, ConfirmPayment, ReportReloadFailed, ReportReloadPaid, SetAutoReload
+from schemas.commands import BuyCredits, Command, SetAutoReload
 from schemas.dead_letters import DeadLetter
 from schemas.events import LedgerEvent
 from schemas.instants import MICROS_PER_SECOND
 from schemas.ledger import PurchaseRequested, ReloadRequested
-from schemas.money import usd_from_picousd
 from schemas.month import Month
 
 _FOR_EVER = 2**62
@@ -61,6 +59,7 @@ class Outcome:
         events: everything published as a CloudEvent, in order of time.
         dead_letters: with the place each was read at.
         counts: what became of records, as the ledger counts it.
+        left_out: records that come after the end.
     """
 
     spend: Spend = field(default_factory=Spend)
@@ -68,6 +67,7 @@ class Outcome:
     events: list[LedgerEvent] = field(default_factory=list)
     dead_letters: list[tuple[str, DeadLetter]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    left_out: int = 0
 
 
 def simulate(scenario: Scenario) -> Outcome:
@@ -123,7 +123,9 @@ class _Run:
         ]
         usage = [ledger.record("usage", event.value, event.at_micros) for event in scenario.usage]
         merged = sorted([*commands, *usage], key=lambda record: (record.timestamp, record.input == "usage"))
-        return [record for record in merged if record.timestamp * 1_000 <= scenario.until_micros]
+        taken = [record for record in merged if record.timestamp * 1_000 <= scenario.until_micros]
+        self._outcome.left_out = len(merged) - len(taken)
+        return taken
 
     def _arrival(self, index: int) -> int:
         return self._records[index].timestamp * 1_000 if index < len(self._records) else _FOR_EVER
@@ -184,7 +186,7 @@ class _Run:
         return f"command {letter.origin.offset}"
 
     def _ask_billing(self, asked: ReloadRequested | PurchaseRequested) -> None:
-        command = _answer(asked, self._scenario.billing)
+        command = answer_of(asked, self._scenario.billing)
         if command is not None:
             self._asked += 1
             heappush(self._answers, (asked.at_micros + self._after_micros, self._asked, command))
@@ -195,21 +197,3 @@ _NO_EVENTS = {PRICED_USAGE.name, DEAD_LETTERS.name, *(topic.name for topic in TO
 
 def _command_record(ledger: LedgerInMemory, command: Command, at_micros: int) -> Record:
     return ledger.record("commands", command.model_dump_json().encode(), at_micros)
-
-
-def _answer(asked: ReloadRequested | PurchaseRequested, billing: Billing) -> Command | None:
-    """What billing says to a request; None: nothing."""
-    common: dict[str, Any] = {"org_id": asked.org_id, "actor": BILLING.model_dump()}
-    if isinstance(asked, ReloadRequested):
-        about = {"command_id": f"reload-{asked.number}", "reload_id": asked.reload_id, **common}
-        if billing.answers == "failed":
-            return ReportReloadFailed.model_validate({**about, "detail": "failed, as the accounts file says"})
-        model: Any = ReportReloadPaid
-    else:
-        about = {"command_id": f"paid-{asked.purchase_id}", "purchase_id": asked.purchase_id, **common}
-        model = ConfirmPayment
-    if billing.answers != "paid":
-        return None
-    payment = {"payment_id": f"payment-{asked.identity()[0]}", "amount_usd": usd_from_picousd(asked.amount_picousd)}
-    command: Command = model.model_validate({**about, **payment})
-    return command

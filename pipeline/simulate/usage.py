@@ -1,6 +1,7 @@
 """Usage goes in, as NDJSON or as Claude Code's logs; one event each, with its arrival, comes out, in order of time.
 
-Arrival is when the event occurred, as in replay mode. What cannot be read has no time: it arrives with its neighbour.
+Arrival is when the event occurred, as in replay mode. What cannot be read has no time: it arrives with its neighbour,
+and so does what claims to be of another century; the ledger says what is wrong with it.
 Source: docs/rules.md R14a, R44.
 """
 
@@ -14,6 +15,7 @@ from typing import BinaryIO
 from pipeline.agents.decoding import BadEvent, decode_record, raw_event
 from pipeline.importers.claude_code import find_files, read_log, usage_events
 from pipeline.importers.command import Whose
+from pipeline.simulate.words import EARLIEST, LATEST
 from schemas.usage import cloud_event
 
 
@@ -42,7 +44,7 @@ def read_usage(files: Iterable[BinaryIO], logs: tuple[Path, ...], whose: Whose) 
     """
     usage = Usage()
     for file in files:
-        usage.events += _of_lines(file, getattr(file, "name", "usage"))
+        usage.events += _of_lines(file, getattr(file, "name", "<stdin>"))
     if logs:
         usage.events += _of_logs(logs, whose, usage.skipped)
     first = min((event.at_micros for event in usage.events if event.at_micros), default=0)
@@ -59,13 +61,12 @@ def _of_lines(lines: Iterable[bytes], name: str) -> Iterator[Arriving]:
             continue
         decoded = decode_record(line)
         for index, event in enumerate(decoded):
-            value = line
             if isinstance(event, BadEvent):
-                value = event.raw
-            else:
+                yield Arriving(at_micros, event.raw, f"{name}:{number}")
+                continue
+            if EARLIEST <= event.occurred_at_micros < LATEST:
                 at_micros = event.occurred_at_micros
-                value = raw_event(line, index)
-            yield Arriving(at_micros, value, f"{name}:{number}")
+            yield Arriving(at_micros, raw_event(line, index), f"{name}:{number}")
 
 
 def _of_logs(paths: tuple[Path, ...], whose: Whose, skipped: Counter[str]) -> Iterator[Arriving]:

@@ -1,7 +1,10 @@
-"""Instants and scopes go in; how people read them comes out."""
+"""Instants and scopes go in; how people read them comes out, and which instants can be meant at all."""
 
 from schemas.events import LimitScope, MemberScope, TierScope
-from schemas.instants import format_instant
+from schemas.instants import format_instant, parse_instant
+
+EARLIEST, LATEST = parse_instant("2000-01-01T00:00:00Z"), parse_instant("2100-01-01T00:00:00Z")
+"""Time follows what is given: one slip of a digit in a year must not lead it there."""
 
 
 def when(instant_micros: int) -> str:

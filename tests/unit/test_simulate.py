@@ -101,8 +101,28 @@ def test_a_months_limit_is_the_one_at_its_end() -> None:
 
 
 def test_what_comes_after_the_end_is_left_out() -> None:
-    usage = [used("e-1", FEBRUARY, 100), used("e-2", MARCH, 100)]
-    assert month_to_date(said("--until", "2026-03-01", usage=usage)) == [("2026-02", "1.00", "0.00")]
+    simulated = said("--until", "2026-03-01", usage=[used("e-1", FEBRUARY, 100), used("e-2", MARCH, 100)])
+    assert month_to_date(simulated) == [("2026-02", "1.00", "0.00")]
+    assert simulated["left_out"] == 1
+
+
+def test_usage_of_another_century_does_not_take_time_there() -> None:
+    usage = [used("e-1", FEBRUARY, 100), used("e-2", "9999-12-31T00:00:00Z", 100), used("e-3", MARCH, 100)]
+    simulated = said(usage=usage)
+    assert [letter["reason"] for letter in simulated["dead_letters"]] == ["in_the_future"]
+    assert month_to_date(simulated) == [("2026-02", "1.00", "0.00"), ("2026-03", "1.00", "0.00")]
+
+
+def test_usage_may_come_from_stdin() -> None:
+    Path("accounts.yaml").write_text(ACME, encoding="utf-8")
+    given = json.dumps(used("e-1", FEBRUARY, 100, user_id="eve"))
+    result = CliRunner().invoke(main, ["simulate", "accounts.yaml", "-", "--json"], input=given)
+    assert [letter["place"] for letter in json.loads(result.stdout)["dead_letters"]] == ["<stdin>:1"]
+
+
+def test_brackets_are_shown_as_they_are() -> None:
+    shown = run(usage=[used("e-1", FEBRUARY, 100, user_id="[bold]eve")]).stdout
+    assert "[bold]eve" in shown
 
 
 def test_refusals_and_what_cannot_be_read_are_told_with_where_they_stand() -> None:
