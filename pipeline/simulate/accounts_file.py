@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path as File
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from pipeline.domain.permissions import PERMISSIONS
-from pipeline.simulate.accounts_shape import AccountsFile, Billing, OrganizationEntry, instant_or_day
+from pipeline.simulate.accounts_shape import AccountsFile, Billing, CommandEntry, OrganizationEntry, instant_or_day
 from pipeline.simulate.mistakes import EXAMPLES, AccountsFileError, Mistakes, known_or_similar
 from pipeline.simulate.yaml_text import NotYaml, Path, read_yaml
 from schemas.commands import COMMANDS, Actor, Command
 
 BILLING = Actor(kind="service", id="billing", scopes=("billing:write",))
-MODELS: dict[str, type[BaseModel]] = {model.model_fields["command"].default: model for model in PERMISSIONS}
+MODELS: dict[str, type[Command]] = {model.model_fields["command"].default: model for model in PERMISSIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ class _Expansion:
                 self._mistakes.add((*path, "org_id"), f"{entry.org_id} is there twice; take one out")
             seen.add(entry.org_id)
             for where, wire in _of_organization(entry, path, self._mistakes):
-                billing = PERMISSIONS[MODELS[wire["command"]]].scope is not None  # type: ignore[index]
-                actor = BILLING if billing else Actor(kind="user", id=entry.primary_owner)
+                by_billing = _is_billings(wire["command"])
+                actor = BILLING if by_billing else Actor(kind="user", id=entry.primary_owner)
                 about = wire.get("user_id") or (wire["command"] == "set_tier_limit" and wire["seat_tier"]) or ""
                 command_id = self._unique(entry.org_id, "-".join(filter(None, (wire["command"], about))))
                 common = {"org_id": entry.org_id, "actor": actor.model_dump(), "command_id": command_id}
@@ -95,63 +95,60 @@ class _Expansion:
 
     def of_commands(self) -> Iterator[DatedCommand]:
         """The dated ones, in the order of the file."""
-        for wire in self._found.commands:
-            if wire.get("command") == "register_organization":
-                self._owners.setdefault(wire.get("org_id") or "", wire.get("primary_owner") or "")
-        for index, wire in enumerate(self._found.commands):
+        for entry in self._found.commands:
+            if entry.command == "register_organization":
+                self._owners.setdefault(entry.org_id or "", str(entry.own().get("primary_owner")))
+        for index, entry in enumerate(self._found.commands):
             path: Path = ("commands", index)
-            if (command := self._dated(wire, path)) is not None:
+            if (command := self._dated(entry, path)) is not None:
                 yield from self._made(*command, path)
 
-    def _dated(self, wire: dict[str, Any], path: Path) -> tuple[int, dict[str, Any]] | None:
+    def _dated(self, entry: CommandEntry, path: Path) -> tuple[int, dict[str, Any]] | None:
         """When, and the command's wire object; None if something about these is wrong."""
-        fields = {name: None if value == "unlimited" else value for name, value in wire.items()}
-        model = MODELS.get(fields.get("command") or "")
-        if model is None:
-            said = fields.get("command")
-            what = f"there is no command {said!r}; {known_or_similar(said, MODELS)}" if said else _missing("command")
-            self._mistakes.add((*path, "command") if said else path, what)
+        if entry.command not in MODELS:
+            if entry.command:
+                what = f"there is no command {entry.command!r}; {known_or_similar(entry.command, MODELS)}"
+                self._mistakes.add((*path, "command"), what)
+            else:
+                self._mistakes.add(path, _missing("command"))
             return None
-        at_micros = self._at(fields, path)
-        fields.setdefault("org_id", next(iter(self._owners)) if len(self._owners) == 1 else None)
-        if fields["org_id"] is None:
+        at_micros = self._at(entry, path)
+        org_id = entry.org_id or (next(iter(self._owners)) if len(self._owners) == 1 else None)
+        if org_id is None:
             self._mistakes.add(path, _missing("org_id"))
             return None
-        actor = self._actor(fields, path, needs_billing=PERMISSIONS[model].scope is not None)  # type: ignore[index]
+        actor = self._actor(entry, org_id, path)
         if actor is None or at_micros is None:
             return None
-        fields.setdefault("command_id", self._unique(fields["org_id"], f"line-{self._line_of(path)}"))
-        return at_micros, fields | {"actor": actor}
+        command_id = entry.command_id or self._unique(org_id, f"line-{self._line_of(path)}")
+        common = {"command": entry.command, "command_id": command_id, "org_id": org_id, "actor": actor}
+        return at_micros, entry.own() | common
 
-    def _at(self, fields: dict[str, Any], path: Path) -> int | None:
-        at = fields.pop("at", None)
-        if at is None:
+    def _at(self, entry: CommandEntry, path: Path) -> int | None:
+        if entry.at is None:
             self._mistakes.add(path, _missing("at"))
             return None
         try:
-            return instant_or_day(at)
+            return instant_or_day(entry.at)
         except ValueError as error:
-            self._mistakes.add((*path, "at"), f"{at!r:.80}; {error}")
+            self._mistakes.add((*path, "at"), f"{entry.at!r:.80}; {error}")
             return None
 
-    def _actor(self, fields: dict[str, Any], path: Path, *, needs_billing: bool) -> Mapping[str, Any] | None:
+    def _actor(self, entry: CommandEntry, org_id: str, path: Path) -> Mapping[str, Any] | None:
         """`by` in its short form, or `actor` as it stands on the wire; whoever may, if neither is given."""
-        by = fields.pop("by", None)
-        if "actor" in fields:
-            if by is not None:
+        if entry.actor is not None:
+            if entry.by is not None:
                 self._mistakes.add((*path, "by"), "both by and actor say who acts; take one out")
-            actor: Mapping[str, Any] = fields["actor"]
-            return actor
-        if by is None:
-            by = "billing" if needs_billing else "owner"
+            return entry.actor
+        by = entry.by or ("billing" if _is_billings(entry.command) else "owner")
         if by == "billing":
             return BILLING.model_dump()
         if by == "owner":
-            by = self._owners.get(fields["org_id"])
-            if not by:
-                what = f"{fields['org_id']} is not under organizations, so its owner is not known"
+            if org_id not in self._owners:
+                what = f"{org_id} is not under organizations, so its owner is not known"
                 self._mistakes.add((*path, "by"), f"{what}; write `by: USER`")
                 return None
+            by = self._owners[org_id]
         return {"kind": "user", "id": by}
 
     def _made(self, at_micros: int | None, wire: dict[str, Any], path: Path) -> Iterator[DatedCommand]:
@@ -159,7 +156,7 @@ class _Expansion:
             command = COMMANDS.validate_python(wire, strict=False)
         except ValidationError as error:
             model = MODELS[wire["command"]]
-            # Pydantic's place begins with the command; a key that only a dated command has is known there as well.
+            # Pydantic's place begins with the command.
             problems = [{**problem, "loc": problem["loc"][1:]} for problem in error.errors(include_url=False)]
             self._mistakes.add_all(path, problems, model)
             return
@@ -174,7 +171,6 @@ class _Expansion:
 
 def _of_organization(entry: OrganizationEntry, path: Path, mistakes: Mistakes) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Where it is said, and the command's own fields. Purchases come before auto-reload, so that it finds a balance."""
-    others = [(index, member) for index, member in enumerate(entry.members) if member.user_id != entry.primary_owner]
     owner = next((member for member in entry.members if member.user_id == entry.primary_owner), None)
     seat_tier = (owner and owner.seat_tier) or entry.seat_tier
     if owner is not None and owner.role not in (None, "primary_owner"):
@@ -190,11 +186,13 @@ def _of_organization(entry: OrganizationEntry, path: Path, mistakes: Mistakes) -
         },
     )
     seen: set[str] = set()
-    for index, member in others:
+    for index, member in enumerate(entry.members):
         where: Path = (*path, "members", index)
         if member.user_id in seen:
             mistakes.add((*where, "user_id"), f"{member.user_id} is there twice; take one out")
         seen.add(member.user_id)
+        if member.user_id == entry.primary_owner:
+            continue
         fields = {"user_id": member.user_id, "seat_tier": member.seat_tier or "standard"}
         yield where, {"command": "add_member", **fields, "role": member.role or "member"}
     if entry.credits:
@@ -233,6 +231,10 @@ def _limits(entry: OrganizationEntry, path: Path) -> Iterator[tuple[Path, dict[s
             yield where, {"command": "set_member_credits", "user_id": member.user_id, "enabled": member.credits}
         if "limit_usd" in member.model_fields_set:
             yield where, {"command": "set_user_limit", "user_id": member.user_id, "limit_usd": member.limit_usd}
+
+
+def _is_billings(command: str | None) -> bool:
+    return PERMISSIONS[MODELS[command or ""]].scope is not None
 
 
 def _missing(key: str) -> str:

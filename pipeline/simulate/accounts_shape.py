@@ -108,6 +108,26 @@ class OrganizationEntry(Entry):
     members: list[MemberEntry] = []
 
 
+class CommandEntry(BaseModel):
+    """A dated command: what says when, whose and who; its own fields lie beside them, and its model judges those."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    at: str | None = None
+    by: str | None = None
+    actor: dict[str, Any] | None = None
+    org_id: str | None = None
+    command: str | None = None
+    command_id: str | None = None
+
+    def own(self) -> dict[str, Any]:
+        """Its own fields."""
+        return {
+            name: None if value == "unlimited" and name.endswith("_usd") else value
+            for name, value in (self.model_extra or {}).items()
+        }
+
+
 class Billing(Entry):
     """Who stands in for billing: what it answers to auto-reload and to purchases that owners ask for, and how fast."""
 
@@ -121,4 +141,4 @@ class AccountsFile(Entry):
     from_micros: InstantOrDay | None = Field(default=None, alias="from")
     billing: Billing = Billing()
     organizations: list[OrganizationEntry] = []
-    commands: list[dict[str, Any]] = []
+    commands: list[CommandEntry] = []

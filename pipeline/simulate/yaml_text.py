@@ -45,12 +45,15 @@ def read_yaml(text: str) -> Document:
     lines: dict[Path, int] = {}
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = None if node is None else _value(node, (), lines)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise NotYaml(line, f"not YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         raise NotYaml(1, f"not YAML: {error}") from None
-    return Document(None if node is None else _value(node, (), lines), lines)
+    except RecursionError:
+        raise NotYaml(1, "nested too deeply, or within itself") from None
+    return Document(value, lines)
 
 
 def _value(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
@@ -65,6 +68,8 @@ def _value(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
 def _items(node: yaml.MappingNode, path: Path, lines: dict[Path, int]) -> Iterator[tuple[str, Any]]:
     seen: set[str] = set()
     for key, inner in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise NotYaml(key.start_mark.line + 1, "a key is a text, neither a list nor a mapping")
         if key.value in seen:
             raise NotYaml(key.start_mark.line + 1, f"the key {key.value!r} is there twice; take one out")
         seen.add(key.value)

@@ -1,5 +1,6 @@
 """Accounts files: what a person writes becomes commands, or a sentence with its line and what to write."""
 
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.simulate.accounts_file import Accounts, AccountsFileError, read_accounts
+from pipeline.simulate.accounts_shape import OrganizationEntry
 from schemas.instants import parse_instant
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "accounts.yaml"
@@ -223,3 +225,24 @@ def test_all_mistakes_are_told_at_once_by_line(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_none_is_told_so(tmp_path: Path, text: str, sentence: str) -> None:
     assert mistakes(tmp_path, text) == [sentence]
+
+
+@pytest.mark.parametrize("value", ["", "[]", "{}", "[[x]]", "{a: {b: c}}", "x", "-1", "&a [*a]", "{[a]: b}"])
+def test_whatever_stands_behind_a_key_is_taken_or_told(tmp_path: Path, value: str) -> None:
+    of_organization = [*OrganizationEntry.model_fields]
+    of_command = ["at", "by", "actor", "org_id", "command", "command_id", "enabled"]
+    command = {"at": "2026-02-11", "org_id": "acme", "command": "set_credits", "enabled": "on"}
+    for key in of_organization:
+        lines = {"org_id": "acme", "plan": "team", "primary_owner": "olga"} | {key: value}
+        take_or_tell(tmp_path, "organizations:\n  -" + "".join(f"\n    {name}: {of}" for name, of in lines.items()))
+    for key in of_command:
+        keys = ", ".join(f"{name}: {of}" for name, of in (command | {key: value}).items())
+        take_or_tell(tmp_path, ACME + f"    commands:\n      - {{{keys}}}")
+    for key in ("from", "billing", "organizations", "commands"):
+        take_or_tell(tmp_path, f"{key}: {value}\n")
+
+
+def take_or_tell(tmp_path: Path, text: str) -> None:
+    """Anything but a sentence is raised as it is."""
+    with suppress(AccountsFileError):
+        read(tmp_path, text)
