@@ -165,7 +165,10 @@ def test_another_limit_takes_the_place_of_every_command_that_set_it_and_took_eff
     )
     usage = [used("e-1", FEBRUARY, 1_000), used("e-2", "2026-02-20T13:00:00Z", 100)]
     both = said("--set-limit", "acme=unlimited", accounts=story, usage=usage)
-    assert both["difference"]["published"] == {"command.applied": -1, "limit.breached": -1, "limit.resumed": -1}
+    published = both["difference"]["published"]
+    # One command in place of two, and no limit to reach; ann is refused all the same.
+    assert {"command.applied": -1, "limit.breached": -1, "limit.resumed": -1}.items() <= published.items()
+    assert "command.refused" not in published
     limit = both["would_be"]["month_to_date"]["organizations"][0]["limit_usd"]
     assert limit is None
 
