@@ -126,6 +126,70 @@ def price(file: BinaryIO, rejects: BinaryIO | None, book: Path | None) -> None:
 
 
 @main.command()
+@click.argument("accounts", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("usage", nargs=-1, type=click.File("rb"))
+@click.option(
+    "--claude-code",
+    "logs",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Claude Code's logs, a file or a folder; may be repeated.",
+)
+@click.option("--org-id", help="Whose the logs are. Without it, the demo's rule (examples/README.md).")
+@click.option("--user-id", help="Whose the logs are; goes with --org-id.")
+@click.option("--funding", type=click.Choice(["included", "credits"]), help="Of every request in the logs.")
+@click.option("--until", help="An instant or a day; otherwise until the last month's books are closed.")
+@click.option(
+    "--set-limit",
+    "set_limits",
+    multiple=True,
+    metavar="SCOPE=AMOUNT",
+    help="What if: ORG=15.00, ORG/tier:premium=12.00, ORG/user:bruno=4.00, or …=unlimited; may be repeated.",
+)
+@click.option(
+    "--price-book",
+    "book",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What if: another price book.",
+)
+@click.option("--from", "from_month", metavar="MONTH", help="From when the what-if holds, such as 2026-02.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if a command was refused or anything became a dead letter.")
+@AS_JSON
+def simulate(
+    accounts: Path,
+    usage: tuple[BinaryIO, ...],
+    logs: tuple[Path, ...],
+    org_id: str | None,
+    user_id: str | None,
+    funding: Literal["included", "credits"] | None,
+    until: str | None,
+    set_limits: tuple[str, ...],
+    book: Path | None,
+    from_month: str | None,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """What the ledger would say: an ACCOUNTS file (YAML) and USAGE in (NDJSON, - is stdin); nothing is started.
+
+    With --set-limit or --price-book, what would be beside what was. The accounts file: examples/README.md.
+    """
+    from pipeline.importers.command import Whose
+    from pipeline.simulate.command import WhatIf, run_simulate
+    from pipeline.simulate.scenario import WrongUsage
+
+    if (org_id is None) != (user_id is None):
+        raise click.UsageError("--org-id and --user-id go together")
+    if not usage and not logs:
+        raise click.UsageError("no usage; name an NDJSON file, - for stdin, or --claude-code PATH")
+    whose, what_if = Whose(org_id, user_id, funding), WhatIf(set_limits, book, from_month)
+    try:
+        took_all = run_simulate(accounts, usage, logs, whose, until, what_if, as_json_document=as_json)
+    except WrongUsage as error:
+        raise click.UsageError(str(error)) from None
+    sys.exit(1 if strict and not took_all else 0)
+
+
+@main.command()
 @click.argument("sql")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Of a demo that has ended; else CLICKHOUSE_URL.")
 @AS_JSON

@@ -21,6 +21,7 @@ from schemas.events import (
     LimitBreached,
     LimitResumed,
 )
+from schemas.ledger import LedgerEntry, PurchaseRequested, ReloadRequested
 from schemas.notifications import AutoReloadSuspended, BalanceLow, RequestsDigest, ThresholdReached
 from schemas.priced import PricedUsage
 from schemas.status import STATUS_RECORDS
@@ -49,6 +50,9 @@ EVENTS: tuple[type[LedgerEvent], ...] = (
     BalanceLow,
     AutoReloadSuspended,
     RequestsDigest,
+    LedgerEntry,
+    ReloadRequested,
+    PurchaseRequested,
 )
 """What lies in a topic as a CloudEvent; its schema is named like its type."""
 

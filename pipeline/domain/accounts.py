@@ -181,7 +181,8 @@ def _refuse_what_may_not_be(command: Command, organization: Organization | None)
         raise Refused("not_on_team", f"{org_id} is on Team, which has no seat-tier limits and no requests")
     if organization.plan == "enterprise" and isinstance(command, TEAM_ONLY):
         raise Refused("not_on_enterprise", f"{org_id} is on Enterprise, which has no balance to buy")
-    if isinstance(command, NEVER_ZERO) and not command.amount_usd:
+    moves_money = isinstance(command, NEVER_ZERO) or (isinstance(command, said.SetAutoReload) and command.enabled)
+    if moves_money and not getattr(command, "amount_usd", None):
         raise Refused("amount_is_zero", "an amount of 0 moves nothing")
 
 

@@ -139,7 +139,8 @@ class Charging:
             tier.spend_picousd += cost_picousd
             month.spend_picousd += cost_picousd
             month.unsettled_picousd += cost_picousd
-            if own not in changed:
+            if own not in state.charged:
+                state.charged.add(own)
                 changed[own] = changed[tier] = changed[month] = changed[organization] = None
             crossed = (
                 own.spend_picousd >= own.watch_picousd

@@ -87,7 +87,11 @@ def correct(
         sign = 1 if leg else -1
         organization.org_seq += 1
         row = _row(usage, original, leg, sign, what, rates, sum(parts), span, arrived_at_micros)
-        place: dict[str, Any] = {"org_seq": organization.org_seq, "input_partition": charging.partition, "input_offset": offset}
+        place: dict[str, Any] = {
+            "org_seq": organization.org_seq,
+            "input_partition": charging.partition,
+            "input_offset": offset,
+        }
         if origin is not None:
             place |= dict(
                 zip(("origin_topic", "origin_partition", "origin_offset", "origin_index"), origin, strict=True)

@@ -464,6 +464,7 @@ class State:
     Attributes:
         answers: of commands, by organisation and command id, in the order in which they were answered.
         changed: cells to be written with the chunk under way.
+        charged: members' months of which that holds, and of their tier's and organisation's too.
         told: cells whose status is to be published with the chunk under way, whatever was published last.
         reviews: organisations whose members are to be looked at, in order.
         wallets_due: (instant, org_id), a heap; some may no longer be true.
@@ -475,6 +476,7 @@ class State:
         self.calendar = Calendar()
         self.counters = Counters()
         self.changed: dict[Cell, None] = {}
+        self.charged: set[MemberMonth] = set()
         self.told: dict[Cell, None] = {}
         self.reviews: dict[str, None] = {}
         self.wallets_due: list[tuple[int, str]] = []
@@ -492,6 +494,7 @@ class State:
         """Key and value of every cell touched since the last call."""
         changes: dict[bytes, bytes | None] = {cell.key(): cell.value() for cell in self.changed}
         self.changed.clear()
+        self.charged.clear()
         return changes
 
     def month_of(self, organization: Organization, month: str) -> OrganizationMonth:

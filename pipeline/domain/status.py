@@ -19,6 +19,7 @@ from pipeline.domain.state import (
     TierLimit,
     TierMonth,
 )
+from pipeline.domain.wallet_state import Wallet
 from schemas.admission import Decision, decide
 from schemas.instants import MICROS_PER_SECOND
 from schemas.status import ClockStatus, MemberStatus, OrganizationStatus, StatusRecord, TierStatus
@@ -32,43 +33,60 @@ class Statuses:
     """What of a partition's status was published, and what is held back.
 
     Attributes:
-        held: months whose spend moved since it was published, the longest held first.
+        held: months and wallets whose spend or balance moved since it was published.
         clock_micros: the ledger time published last.
     """
 
     def __init__(self, state: State, partition: int) -> None:
         self.state = state
         self.partition = partition
-        self.held: dict[ScopeMonth, None] = {}
+        self.held: dict[ScopeMonth | Wallet, None] = {}
         self.clock_micros = 0
 
     def take_up(self) -> None:
         """After a restore: what was held back in an earlier life, is again."""
         running = self.state.calendar.month
         for organization in self.state.organizations.values():
-            month = organization.months.get(running)
-            cells: list[ScopeMonth] = [month, *month.tiers.values()] if month is not None else []
-            cells += [member.months[running] for member in organization.members.values() if running in member.months]
-            self.held.update(dict.fromkeys(cell for cell in cells if cell.spend_picousd != cell.told_picousd))
+            cells: list[ScopeMonth] = []
+            for month in organization.months.values():
+                cells += [month, *month.tiers.values()]
+            for member in organization.members.values():
+                cells += member.months.values()
+            moved = [cell for cell in cells if cell.month >= running and cell.spend_picousd != cell.told_picousd]
+            self.held.update(dict.fromkeys(moved))
+            if organization.wallet.balance_picousd != organization.wallet.told_picousd:
+                self.held[organization.wallet] = None
 
     def of_chunk(self, now_micros: int) -> list[StatusRecord]:
         """What to publish with a chunk that ends."""
         state, held = self.state, self.held
         running = state.calendar.month
         for cell in state.changed:
-            if isinstance(cell, ScopeMonth) and cell.month == running and cell.spend_picousd != cell.told_picousd:
-                if cell.told_at_micros + HELD_BACK_MICROS <= now_micros or self._moved_far(cell):
-                    state.told[cell] = None
-                else:
-                    held[cell] = None
+            if isinstance(cell, ScopeMonth):
+                # A month not begun (usage of a clock that is ahead) is told when it runs.
+                if cell.month < running or cell.spend_picousd == cell.told_picousd:
+                    continue
+                is_now = cell.month == running
+            elif isinstance(cell, Wallet):
+                if cell.balance_picousd == cell.told_picousd:
+                    continue
+                is_now = True
+            else:
+                continue
+            if is_now and (cell.told_at_micros + HELD_BACK_MICROS <= now_micros or self._moved_far(cell)):
+                state.told[cell] = None
+            else:
+                held[cell] = None
         return self._published(now_micros)
 
     def of_quiet(self, now_micros: int) -> list[StatusRecord]:
         """What to publish while nothing comes: the clock, and what was held back long enough."""
-        due = [cell for cell in self.held if cell.told_at_micros + HELD_BACK_MICROS <= now_micros]
-        for cell in due:
-            del self.held[cell]
-            self.state.told[cell] = None
+        running = self.state.calendar.month
+        for cell in list(self.held):
+            is_begun = isinstance(cell, Wallet) or cell.month <= running
+            if is_begun and cell.told_at_micros + HELD_BACK_MICROS <= now_micros:
+                del self.held[cell]
+                self.state.told[cell] = None
         return self._published(now_micros)
 
     def _published(self, now_micros: int) -> list[StatusRecord]:
@@ -83,7 +101,9 @@ class Statuses:
             found.append(ClockStatus(partition=self.partition, as_of_micros=now_micros))
         return found
 
-    def _moved_far(self, cell: ScopeMonth) -> bool:
+    def _moved_far(self, cell: ScopeMonth | Wallet) -> bool:
+        if isinstance(cell, Wallet):
+            return abs(cell.balance_picousd - cell.told_picousd) * _SHARE >= abs(cell.told_picousd)
         amount = _limit_on(self.state, cell)
         return amount is not None and abs(cell.spend_picousd - cell.told_picousd) * _SHARE >= amount
 
@@ -93,8 +113,13 @@ class Statuses:
         month: ScopeMonth | None
         record: StatusRecord
         thing: Cell
-        if isinstance(cell, Organization | OrganizationMonth):
+        if isinstance(cell, Organization | OrganizationMonth | Wallet):
             organization = state.organizations[cell.org_id]
+            organization.wallet.told_picousd = organization.wallet.balance_picousd
+            organization.wallet.told_at_micros = now_micros
+            self.held.pop(organization.wallet, None)
+            if organization.plan == "team":
+                state.touch(organization.wallet)
             thing, month = organization, organization.months.get(running)
             record = organization_status(organization, running)
         elif isinstance(cell, TierLimit | TierMonth):

@@ -90,7 +90,6 @@ def purchase(booking: Booking, payment_id: str, amount_picousd: int) -> list[Led
 
 def grant(booking: Booking, amount_picousd: int, expires_at_micros: int | None) -> list[LedgerEvent]:
     """Promotional credits, which may expire."""
-    _on_team(booking)
     _not_zero(amount_picousd)
     if expires_at_micros is not None and expires_at_micros <= booking.now_micros:
         raise Refused("already_expired", f"{format_instant(expires_at_micros)} is over")

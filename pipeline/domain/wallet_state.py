@@ -117,6 +117,8 @@ class Wallet(Cell):
         "reloaded_month",
         "reloaded_picousd",
         "reloads",
+        "told_at_micros",
+        "told_picousd",
         "watch_picousd",
     )
     KIND = "wallet"
@@ -136,6 +138,7 @@ class Wallet(Cell):
         "pending_reload_id": None,
         "reloaded_month": "",
         "reloaded_picousd": 0,
+        "told_picousd": 0,
     }
     FIELDS = tuple(DEFAULTS)
 
@@ -159,6 +162,9 @@ class Wallet(Cell):
     lots: dict[str, Lot]
     payments: dict[str, Payment]
     reloads: dict[str, Reload]
+    told_picousd: int
+    """The balance that was published last as credit status; `told_at_micros` is when, and not remembered."""
+    told_at_micros: int
     watch_picousd: int
     due_micros: int | None
 
@@ -168,6 +174,7 @@ class Wallet(Cell):
         self.reloads = {}
         self.watch_picousd = ALWAYS_PICOUSD
         self.due_micros = None
+        self.told_at_micros = 0
         super().__init__(**fields)
 
     @property

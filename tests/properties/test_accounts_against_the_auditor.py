@@ -47,10 +47,11 @@ def compare(seed: int) -> None:
         if kind == "tick":
             ledger.process(records)
             records = []
-            ledger.wait_micros(at)
+            ledger.move_to(at)
         else:
             records.append(ledger.record("commands" if kind == "command" else "usage", body, at))
     ledger.process(records)
+    ledger.move_to(auditor.now)
     for org_id in auditor.organizations:
         lots = _lot_numbers(ledger, org_id)
         found = {event.org_seq: _said(event, lots) for event in ledger.published(org_id) if not _is_burn(event)}
@@ -66,9 +67,7 @@ def compare(seed: int) -> None:
     ], f"seed {seed}"
 
 
-def compare_money(
-    seed: int, ledger: LedgerInMemory, auditor: Auditor, org_id: str, lots: dict[str, int]
-) -> None:
+def compare_money(seed: int, ledger: LedgerInMemory, auditor: Auditor, org_id: str, lots: dict[str, int]) -> None:
     """Burns are settled a chunk at a time, so their sums are compared, by month and by lot (R38a, R41)."""
     by_month: Counter[tuple[str, str]] = Counter()
     by_lot: Counter[int | None] = Counter()
@@ -93,6 +92,8 @@ def compare_money(
 
 def compare_decisions(seed: int, ledger: LedgerInMemory, auditor: Auditor, org_id: str) -> None:
     """From the published status alone, now and after the month's end, as a product with a copy of it would (R34)."""
+    for record in ledger.machine.statuses.of_quiet(auditor.now + 10_000_000):
+        ledger.latest["credit-status"][record.key()] = record.value()
     for at in (auditor.now, auditor.now + 40 * 86_400_000_000):
         for user_id in [*auditor.organizations[org_id].members, "nobody"]:
             ours, right = ledger.decision_from_status(org_id, user_id, at), auditor.decision(org_id, user_id, at)

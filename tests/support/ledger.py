@@ -1,36 +1,34 @@
-"""The ledger without Kafka: records in the order of their arrival come in, everything it would have written goes out.
+"""The ledger without Kafka, as tests want it: wire objects come in, models of what it wrote go out.
 
-Chunks are made as the engine makes them: the clock moves between them, and one ends before the first record that
-arrived at or after the next due instant (R44). Where else they are cut is up to the test.
+Where chunks are cut is up to the test; each may be worked through by a worker that has just taken over.
 """
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import groupby
 from typing import Any
 
-from pipeline.agents.ledger_machine import LedgerMachine
+from pipeline import replay
 from pipeline.domain.pricing import CompiledPrices
-from pipeline.domain.rules import Rules
-from pipeline.engine.contract import Effects, Forward, Input, Place, Run
-from pipeline.engine.identity import MemoryIdentities
-from pipeline.engine.records import arrival_micros
+from pipeline.engine.contract import Effects, Forward, Input
 from pipeline.price_book import load_price_book
-from schemas import export
+from pipeline.replay import Record, read_event
+from schemas.admission import Decision, decide
 from schemas.dead_letters import DeadLetter
 from schemas.events import (
     CommandApplied,
     CommandRefused,
     CommandRepeated,
+    LedgerEvent,
     LimitBreached,
     LimitResumed,
 )
 from schemas.priced import PricedUsage
+from schemas.status import read_status, status_key
 from tests.support.builders import NOON, Wire, add_member, as_json, micros, register, set_credits
 
-EVENTS = {model.TYPE: model for model in export.EVENTS}
+__all__ = ["LedgerInMemory", "Record", "acme", "packaged_prices"]
 
 
 @cache
@@ -38,43 +36,21 @@ def packaged_prices() -> CompiledPrices:
     return CompiledPrices(load_price_book())
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A record of an input; `timestamp` is in milliseconds, as Kafka has it."""
-
-    input: Input
-    offset: int
-    timestamp: int
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
-    key: bytes | None = None
-
-
-@dataclass
-class LedgerInMemory:
+@dataclass(kw_only=True)
+class LedgerInMemory(replay.LedgerInMemory):
     """One partition's ledger. `chunk_sizes` says how many records the next chunk may have; None: all there are.
 
     With `reborn` it is restored from its cells before every chunk, as by a worker that has just taken over.
     """
 
-    partition: int = 0
-    partitions: int = 1
-    rules: Rules = field(default_factory=Rules)
+    prices: CompiledPrices = field(default_factory=packaged_prices)
+    advance_budget: int = 3  # few, so that tests see the calendar move in steps
     chunk_sizes: Callable[[], int] | None = None
     reborn: bool = False
-    quarantined: frozenset[Place] = frozenset()
 
-    outputs: dict[str, list[bytes]] = field(default_factory=dict)
-    cells: dict[bytes, bytes] = field(default_factory=dict)
     identities: dict[bytes, bytes] = field(default_factory=dict)
     forwards: list[Forward] = field(default_factory=list)
-    now_micros: int = 0
     chunks: int = 0
-
-    def __post_init__(self) -> None:
-        self.seen = MemoryIdentities(self.rules.horizon_days)
-        self._offsets = {"usage": 0, "commands": 0}
-        self.restart()
 
     # What goes in.
 
@@ -89,70 +65,49 @@ class LedgerInMemory:
         self, to: Input, wire: object, arrived_at_micros: int, headers: Sequence[tuple[str, bytes]] = ()
     ) -> Record:
         """The next record of an input."""
-        value = wire if isinstance(wire, bytes | None) else as_json(wire)
         assert arrived_at_micros % 1000 == 0, "Kafka's clock has milliseconds"
-        offset = self._offsets[to]
-        self._offsets[to] += 1
-        return Record(to, offset, arrived_at_micros // 1000, value, headers)
+        value = wire if isinstance(wire, bytes | None) else as_json(wire)
+        return super().record(to, value, arrived_at_micros, headers)
 
-    def process(self, records: Sequence[Record]) -> None:
+    def process(self, records: Sequence[Record], chunk_size: Callable[[], int] | None = None) -> None:
         """Work the records through, in this order."""
-        done = 0
-        while done < len(records):
-            self.now_micros = max(self.now_micros, arrival_micros(records[done]))
-            due_micros = self._catch_up()
-            size = self.chunk_sizes() if self.chunk_sizes else len(records)
-            chunk: list[Record] = []
-            for record in records[done : done + size]:
-                if due_micros is not None and arrival_micros(record) >= due_micros:
-                    break
-                chunk.append(record)
-            done += self._chunk(chunk)
+        super().process(records, chunk_size or self.chunk_sizes)
 
     def wait_until(self, instant: str) -> None:
         """Nothing comes until then."""
-        self.now_micros = max(self.now_micros, micros(instant))
-        self._catch_up()
-
-    def restart(self) -> None:
-        """Drop the memory and take over from the cells."""
-        self.machine = LedgerMachine(
-            self.partition, self.seen, partitions=self.partitions, prices=packaged_prices(), rules=self.rules
-        )
-        self.machine.restore(self.cells.items())
-
-    def _catch_up(self) -> int | None:
-        while (due_micros := self.machine.next_due_micros()) is not None and due_micros <= self.now_micros:
-            self._commit(self.machine.advance(self.now_micros, budget=3))
-        return due_micros
+        self.move_to(micros(instant))
 
     def _chunk(self, records: Sequence[Record]) -> int:
-        """How many were taken. Their identities are kept from the last arrival on, as the engine has it."""
         if self.reborn:
             self.restart()
-        self.machine.begin(self.now_micros, self.quarantined)
-        for to, run in groupby(records, key=lambda record: record.input):
-            if not self.machine.take(Run(to, list(run))):
-                break
-        effects = self.machine.finish()
-        assert 0 < effects.taken <= len(records)
         self.chunks += 1
-        self._commit(effects, max(map(arrival_micros, records[: effects.taken])))
-        return effects.taken
+        return super()._chunk(records)
 
     def _commit(self, effects: Effects, last_arrival_micros: int = 0) -> None:
-        for topic, outputs in effects.outputs.items():
-            self.outputs.setdefault(topic, []).extend(output.value for output in outputs)
-        for key, value in effects.cells.items():
-            if value is None:
-                self.cells.pop(key, None)
-            else:
-                self.cells[key] = value
-        self.seen.add(effects.identities, max(self.now_micros, last_arrival_micros))
+        super()._commit(effects, last_arrival_micros)
         self.identities |= effects.identities
         self.forwards += effects.forwards
 
     # What comes out.
+
+    def published(self, org_id: str) -> list[LedgerEvent | PricedUsage]:
+        """Rows and events of an organisation, in the order of `org_seq`; burns beside the row whose number they bear."""
+        topics = ("limit-breaches", "account-events", "ledger-entries", "reload-requests", "notifications")
+        events = [read_event(value) for topic in topics for value in self.outputs.get(topic, ())]
+        found = [what for what in [*self.rows, *events] if what.org_id == org_id]
+        return sorted(found, key=lambda what: what.org_seq)
+
+    def decision_from_status(self, org_id: str, user_id: str, at_micros: int) -> Decision:
+        """What a product says that has nothing but `credit-status`."""
+        status = self.latest.get("credit-status", {})
+
+        def record(kind: str, *identity: str) -> Any:
+            key = status_key(kind, *identity)
+            return read_status(key, status[key]) if key in status else None
+
+        member = record("member", org_id, user_id)
+        tier = record("tier", org_id, member.seat_tier) if member is not None else None
+        return decide(record("org", org_id), tier, member, at_micros)
 
     @property
     def rows(self) -> list[PricedUsage]:
@@ -183,8 +138,7 @@ class LedgerInMemory:
         return self._events("account-events")
 
     def _events(self, topic: str) -> list[Any]:
-        envelopes = map(json.loads, self.outputs.get(topic, ()))
-        return [EVENTS[envelope["type"]].model_validate_json(json.dumps(envelope["data"])) for envelope in envelopes]
+        return list(map(read_event, self.outputs.get(topic, ())))
 
     def envelopes(self, topic: str) -> list[Wire]:
         return [json.loads(value) for value in self.outputs.get(topic, ())]

@@ -21,6 +21,7 @@ def decide(org: Organization | None, user_id: str, at: int) -> Decision:
         reasons.add("disabled")
     if member is None:
         reasons.add("not_a_member")
+        room.append(0)
     if org.plan == "team":
         room.append(org.balance)
         if org.balance <= 0:

@@ -83,6 +83,7 @@ def _reload_failed(org: Organization, now: int, command: Wire) -> None:
     for one in org.reloads:
         if one.reload_id == command["reload_id"]:
             fail(org, one, "failed")
+    look(org, now)
 
 
 def _refund(org: Organization, now: int, command: Wire) -> None:
@@ -157,6 +158,7 @@ def _set_thresholds(org: Organization, now: int, command: Wire) -> None:
 
 def _set_balance_notice(org: Organization, now: int, command: Wire) -> None:
     set_notice(org, usd_or_none(command["threshold_usd"]))
+    look(org, now)
 
 
 def _buy_credits(org: Organization, now: int, command: Wire) -> None:

@@ -11,6 +11,7 @@ NOT_ON_ENTERPRISE = "not_on_enterprise"
 SAME_PLAN = "same_plan"
 AMOUNT_IS_ZERO = "amount_is_zero"
 AMOUNT_NOT_ABOVE_THRESHOLD = "amount_not_above_threshold"
+MAXIMUM_BELOW_AMOUNT = "maximum_below_amount"
 ALREADY_EXPIRED = "already_expired"
 UNKNOWN_MEMBER = "unknown_member"
 ALREADY_A_MEMBER = "already_a_member"
@@ -41,13 +42,14 @@ REASONS = {
     SAME_PLAN: "change_plan to the plan it has",
     AMOUNT_IS_ZERO: "a purchase, payment, refund, grant, adjustment or reload of 0",
     AMOUNT_NOT_ABOVE_THRESHOLD: "a reload must lift the balance above the threshold it begins at",
+    MAXIMUM_BELOW_AMOUNT: "a monthly maximum without room for one reload",
     ALREADY_EXPIRED: "a grant whose expiry is not after its arrival",
     UNKNOWN_MEMBER: "the user is no member now (contacts: was never one)",
     ALREADY_A_MEMBER: "adding who is a member now",
     ONE_PRIMARY_OWNER: "there would be none, or two",
     NOT_A_RAISE: "this_month_only, and the limit would not be above the one that holds now",
     UNKNOWN_RELOAD: "no reload with this id was requested",
-    RELOAD_ANSWERED: "it was paid or has failed",
+    RELOAD_ANSWERED: "it was paid, or has failed and fails again",
     PAYMENT_ID_USED: "a purchase, reload or refund had this payment id",
     UNKNOWN_PAYMENT: "no purchase or reload was paid under this id",
     MORE_THAN_UNBURNT: "a refund beyond the unburnt rest of its purchase",

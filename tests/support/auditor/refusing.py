@@ -56,6 +56,9 @@ def _amounts(now: int, kind: str, command: Wire) -> str | None:
         return why.AMOUNT_IS_ZERO
     if switched_on and picousd(command["amount_usd"]) <= picousd(command["threshold_usd"]):
         return why.AMOUNT_NOT_ABOVE_THRESHOLD
+    maximum = usd_or_none(command.get("monthly_maximum_usd")) if switched_on else None
+    if maximum is not None and maximum < picousd(command["amount_usd"]):
+        return why.MAXIMUM_BELOW_AMOUNT
     expires = command.get("expires_at") if kind == "grant_credits" else None
     return why.ALREADY_EXPIRED if expires is not None and micros(expires) <= now else None
 
@@ -113,7 +116,7 @@ def _payments(org: Organization, kind: str, command: Wire) -> str | None:
         reload = next((one for one in org.reloads if one.reload_id == command["reload_id"]), None)
         if reload is None:
             return why.UNKNOWN_RELOAD
-        if reload.status in ("paid", "failed"):
+        if reload.status == "paid" or (reload.status == "failed" and kind == "report_reload_failed"):
             return why.RELOAD_ANSWERED
     if (
         kind in ("confirm_payment", "report_reload_paid", "refund_purchase")

@@ -1,0 +1,253 @@
+"""Outcomes go in; tables for a person come out, a hundred columns wide, whether on a screen or in a file."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from textwrap import shorten
+from typing import Literal
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.simulate.figures import balances, entry_sums
+from pipeline.simulate.notices import notices
+from pipeline.simulate.run import Outcome, Scenario
+from pipeline.simulate.spend import Charged, Who
+from pipeline.simulate.words import scope_for_people, when
+from schemas.events import (
+    CommandRefused,
+    CreditsPaused,
+    CreditsResumed,
+    LedgerEvent,
+    LimitBreached,
+    LimitResumed,
+)
+from schemas.money import headroom_for_people, spend_for_people, usd_from_picousd
+
+WIDTH = 100
+PAUSES = (LimitBreached, LimitResumed, CreditsPaused, CreditsResumed)
+
+
+def report(scenario: Scenario, outcome: Outcome) -> RenderableType:
+    """All tables of one run; those with nothing in them are left out."""
+    return Group(_head(scenario, outcome), *_month_to_date(outcome), *_pauses(outcome, ""), *_rest(outcome))
+
+
+def comparison(was: tuple[Scenario, Outcome], would_be: tuple[Scenario, Outcome], asked: str) -> RenderableType:
+    """What was and what would be, side by side, then what would be published in place of what was."""
+    return Group(
+        _head(*was),
+        *_side_by_side(was[1], would_be[1], asked),
+        *_pauses(was[1], "as it was"),
+        *_pauses(would_be[1], "as it would be"),
+        *_rest(would_be[1]),
+    )
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console of the screen's width, at most WIDTH; of WIDTH where there is no screen."""
+    plain = Console(stderr=stderr)
+    width = min(plain.width, WIDTH) if plain.is_terminal else WIDTH
+    # What files say is shown as it is: brackets are no markup.
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
+
+
+def _head(scenario: Scenario, outcome: Outcome) -> RenderableType:
+    counts = outcome.counts
+    books = " then ".join(book.version for _, book in scenario.books)
+    events = f"{counts['usage_events']:,} events: {counts['accepted']:,} charged or valued"
+    others = [f"{counts[name]:,} {name.replace('_', ' ')}" for name in ("duplicates", "dead_letters") if counts[name]]
+    commands = f"{counts['commands']:,} commands: {counts['commands_applied']:,} applied"
+    refused = [f"{counts['commands_refused']:,} refused"] if counts["commands_refused"] else []
+    left_out = [f"{outcome.left_out:,} after the end left out"] if outcome.left_out else []
+    span = f"from {when(scenario.from_micros)} to {when(scenario.until_micros)} UTC, price book {books}"
+    return Group(
+        Text.assemble(("Simulated", "bold"), f"  {span}"),
+        Text(", ".join([events, *others]) + "; " + ", ".join([commands, *refused, *left_out])),
+    )
+
+
+def _month_to_date(outcome: Outcome) -> Iterator[RenderableType]:
+    yield _title("Month to date", "limits as they were at the end of each month")
+    headings = ("month", "who", "spend", "limit", "came while paused", "value of included", "requests")
+    table = _table(*headings, right=(2, 3, 4, 5, 6))
+    before = ""
+    for month, who in outcome.spend.whose():
+        charged = outcome.spend.of(month, who)
+        limit = outcome.limits[month].of(who) if month in outcome.limits else None
+        each = limit is not None and limit.applies_to == "each_member" and not who.user_id
+        reached = limit is not None and charged.spend_picousd >= limit.limit_picousd and not each
+        if who.kind == "organization" and before:
+            table.add_section()
+        before = who.org_id
+        table.add_row(
+            month if who.kind == "organization" else "",
+            _indented(who),
+            Text(spend_for_people(charged.spend_picousd), "bold red" if reached else "bold" if not who[1:] else ""),
+            "–" if limit is None else f"{spend_for_people(limit.limit_picousd)}{' each' if each else ''}",
+            _or_dash(charged.after_pause_picousd),
+            _or_dash(charged.included_picousd),
+            f"{charged.credits_events + charged.included_events:,}",
+        )
+    yield _apart(table)
+
+
+def _indented(who: Who) -> Text:
+    if who.kind == "organization":
+        return Text(who.org_id, "bold")
+    return Text(f"  {who.seat_tier} seats" if who.seat_tier else f"    {who.user_id}")
+
+
+def _side_by_side(was: Outcome, would_be: Outcome, asked: str) -> Iterator[RenderableType]:
+    yield _title("What if", asked)
+    table = _table("month", "who", "", "was", "would be", "difference", right=(3, 4, 5))
+    keys = dict.fromkeys([*was.spend.whose(), *would_be.spend.whose()])
+    for month, who in keys:
+        before, after = was.spend.of(month, who), would_be.spend.of(month, who)
+        name: Text | str = _indented(who)
+        for label, old, new in _measures(before, after):
+            # The organisation's spend is always shown; all else where it differs.
+            if old == new and (who.kind != "organization" or label != "spend"):
+                continue
+            difference = _signed(new - old) if new != old else "–"
+            row = (spend_for_people(old), spend_for_people(new), Text(difference, "bold" if new != old else ""))
+            table.add_row(month if who.kind == "organization" and label == "spend" else "", name, label, *row)
+            name = ""
+    yield _apart(table)
+
+
+def _measures(before: Charged, after: Charged) -> tuple[tuple[str, int, int], ...]:
+    return (
+        ("spend", before.spend_picousd, after.spend_picousd),
+        ("came while paused", before.after_pause_picousd, after.after_pause_picousd),
+        ("value of included", before.included_picousd, after.included_picousd),
+    )
+
+
+def _pauses(outcome: Outcome, which: str) -> Iterator[RenderableType]:
+    events = [event for event in outcome.events if isinstance(event, PAUSES)]
+    if not events:
+        if which:
+            yield _title("Limits reached, pauses", f"{which}: none")
+        return
+    yield _title("Limits reached, pauses", which or "in the order in which they were published")
+    table = _table("at", "who", "what", "limit", "spend", "over by", "paused until", right=(3, 4, 5))
+    for event in events:
+        table.add_row(when(event.at_micros), *_pause(event))
+    yield _apart(table)
+
+
+def _pause(event: LedgerEvent) -> Sequence[RenderableType]:
+    match event:
+        case LimitBreached():
+            cause = "" if event.cause == "usage" else f", {event.cause.replace('_', ' ')}"
+            return (
+                scope_for_people(event.org_id, event.scope),
+                Text(f"reached{cause}", "red"),
+                spend_for_people(event.limit_picousd),
+                spend_for_people(event.spend_picousd),
+                f"${usd_from_picousd(event.overshoot_picousd)}",
+                when(event.paused_until_micros).removesuffix(" 00:00:00"),
+            )
+        case LimitResumed():
+            return (
+                scope_for_people(event.org_id, event.scope),
+                Text(f"passes again, {event.cause.replace('_', ' ')}", "green"),
+                "–" if event.limit_picousd is None else spend_for_people(event.limit_picousd),
+                spend_for_people(event.spend_picousd),
+                "",
+                "",
+            )
+        case CreditsPaused():
+            balance = f"balance {headroom_for_people(event.balance_picousd)}"
+            return (event.org_id, Text(f"all paused, {balance}", "red"), "", "", "", "the balance is above 0")
+        case CreditsResumed():
+            balance = f"balance {headroom_for_people(event.balance_picousd)}"
+            return (event.org_id, Text(f"resumed, {balance}", "green"), "", "", "", "")
+    raise TypeError(type(event).__name__)
+
+
+def _rest(outcome: Outcome) -> Iterator[RenderableType]:
+    yield from _ledger(outcome)
+    yield from _told(outcome)
+    yield from _refusals(outcome)
+    yield from _dead_letters(outcome)
+
+
+def _ledger(outcome: Outcome) -> Iterator[RenderableType]:
+    sums = entry_sums(outcome.events)
+    if not sums:
+        return
+    yield _title("Ledger entries", "added up; exact")
+    table = _table("organisation", "month", "account", "type", "entries", "amount", right=(4, 5))
+    for entry in sums:
+        amount = f"{'-' if entry.amount_picousd < 0 else ''}${usd_from_picousd(abs(entry.amount_picousd))}"
+        table.add_row(entry.org_id, entry.month, entry.account, entry.type, f"{entry.entries:,}", amount)
+    table.add_section()
+    for (org_id, account), balance in balances(outcome.events).items():
+        amount = f"{'-' if balance < 0 else ''}${usd_from_picousd(abs(balance))}"
+        table.add_row(org_id, "", account, Text("balance", "bold"), "", Text(amount, "bold"))
+    yield _apart(table)
+
+
+def _told(outcome: Outcome) -> Iterator[RenderableType]:
+    found = list(notices(outcome.events))
+    if not found:
+        return
+    yield _title("Notices and requests", "to people and to billing")
+    table = _table("at", "who", "what")
+    for event, who, what in found:
+        table.add_row(when(event.at_micros), who, what)
+    yield _apart(table)
+
+
+def _refusals(outcome: Outcome) -> Iterator[RenderableType]:
+    refused = [event for event in outcome.events if isinstance(event, CommandRefused)]
+    if not refused:
+        return
+    yield _title("Refused", "these commands changed nothing")
+    table = _table("at", "command", "by", "why")
+    for event in refused:
+        command = f"{event.command}\n({event.command_id})"
+        by = f"{event.actor.id}\nof {event.org_id}"
+        table.add_row(when(event.at_micros), command, by, f"{event.reason}: {event.detail}")
+    yield _apart(table)
+
+
+def _dead_letters(outcome: Outcome) -> Iterator[RenderableType]:
+    letters = outcome.dead_letters
+    if not letters:
+        return
+    yield _title("Dead letters", "neither charged nor lost")
+    counts = Counter(letter.reason.value for _, letter in letters)
+    first = {letter.reason.value: (place, letter.detail) for place, letter in reversed(letters)}
+    table = _table("reason", "events", "first at", "for example", right=(1,))
+    for reason, count in counts.items():
+        place, detail = first[reason]
+        table.add_row(reason, f"{count:,}", place, shorten(detail, 130, placeholder=" …"))
+    yield _apart(table)
+
+
+def _title(title: str, source: str) -> RenderableType:
+    return _apart(Text.assemble((title, "bold"), f"  {source}"))
+
+
+def _apart(renderable: RenderableType) -> RenderableType:
+    return Group("", renderable)
+
+
+def _table(*headings: str, right: Sequence[int] = ()) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=True)
+    for index, heading in enumerate(headings):
+        justify: Literal["left", "right"] = "right" if index in right else "left"
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=heading in ("at", "paused until"))
+    return table
+
+
+def _or_dash(picousd: int) -> str:
+    return spend_for_people(picousd) if picousd else "–"
+
+
+def _signed(picousd: int) -> str:
+    return ("+" if picousd > 0 else "−") + spend_for_people(abs(picousd))
