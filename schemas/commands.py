@@ -58,6 +58,14 @@ class _Command(Model):
     actor: Actor
 
 
+class CommandHead(_Command):
+    """What every command says, of one of which nothing else need be right."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    command: Identifier
+
+
 # By the billing service.
 
 

@@ -8,9 +8,8 @@ Source: docs/rules.md R14, R16, R17, R20a, R41, R43, R44.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
-
 from pipeline.agents import dead_letters
+from pipeline.agents.commands import InvalidCommand, UnreadableCommand, read_command
 from pipeline.agents.decoding import (
     BadEvent,
     Batch,
@@ -19,16 +18,14 @@ from pipeline.agents.decoding import (
     decode_record,
     decode_singles,
     digest_of,
-    identity_key,
-    identity_key_of,
-    payload_digest,
     payload_of,
     raw_event,
 )
+from pipeline.agents.originals import find_original, identities_of
+from pipeline.agents.outputs import Outputs
 from pipeline.domain import accounts, calendar, corrections
-from pipeline.domain.charging import CORRECTED, CORRECTION, Charging, Rejected
-from pipeline.domain.compiled import Usage, with_fields_of
-from pipeline.domain.corrections import Original
+from pipeline.domain.charging import Charging, Rejected
+from pipeline.domain.compiled import Usage
 from pipeline.domain.pricing import CompiledPrices
 from pipeline.domain.reloads import ANSWER_MICROS
 from pipeline.domain.rules import Rules
@@ -43,53 +40,23 @@ from pipeline.engine.contract import (
     Identities,
     InputRecord,
     InvariantBroken,
-    Output,
     Place,
     Run,
 )
 from pipeline.engine.partitioning import partition_of
 from pipeline.engine.records import arrival_micros, forward_fits, origin
-from pipeline.topics import (
-    ACCOUNT_COMMANDS,
-    ACCOUNT_EVENTS,
-    CREDIT_STATUS,
-    DEAD_LETTERS,
-    LEDGER_ENTRIES,
-    LIMIT_BREACHES,
-    NOTIFICATIONS,
-    PRICED_USAGE,
-    RELOAD_REQUESTS,
-    USAGE_EVENTS,
-    Topic,
-)
-from schemas.commands import COMMANDS, Command
-from schemas.dead_letters import MAX_RECORD_BYTES, DeadLetter, Origin, Reason
-from schemas.events import (
-    CommandApplied,
-    CommandRefused,
-    CommandRepeated,
-    CreditsPaused,
-    CreditsResumed,
-    LedgerEvent,
-    LimitBreached,
-    LimitResumed,
-    envelope,
-)
-from schemas.ledger import LedgerEntry, PurchaseRequested, ReloadRequested
-from schemas.notifications import AutoReloadSuspended, BalanceLow, RequestsDigest, ThresholdReached
+from pipeline.topics import ACCOUNT_COMMANDS, USAGE_EVENTS
+from schemas.commands import Command, CommandHead
+from schemas.dead_letters import Origin, Reason
 
 RULES_VERSION = 1
 GROUP_EVENTS = 500
 MAX_CHUNK_EVENTS = 20_000
 MAX_CHUNK_BYTES = 16_000_000
-MAX_VALUE_BYTES = 890_000
-_STRIDE_PIECES = 32
 _FORGET_WITH_A_CHUNK = 20
 _FORGET_WHEN_IDLE = 2_000
 
 _BUG = "a bug of ours; the log says more. Send it again once that is mended"
-_encode = msgspec.json.Encoder().encode
-_decode_any = msgspec.json.Decoder().decode
 
 
 class LedgerMachine:
@@ -126,7 +93,6 @@ class LedgerMachine:
         if state.calendar.month:
             for organization in state.organizations.values():
                 set_watch(state, organization, organization.wallet)
-                calendar.note_wallet(state, organization)
         self.statuses.take_up()
 
     def next_due_micros(self) -> int | None:
@@ -140,8 +106,7 @@ class LedgerMachine:
             events = calendar.advance(self.state, self.rules, now_micros)
             if events is None:
                 break
-            for event in events:
-                self._publish(event)
+            self._outputs.publish(events)
             if self.state.reviews:
                 break  # a slice is as much as the loop should be held for
         self.charging.time_moved()
@@ -150,10 +115,9 @@ class LedgerMachine:
     def idle(self, now_micros: int) -> Effects:
         """Publish the clock and held-back status; let go of what is no longer needed."""
         self._start_chunk(now_micros)
-        for record in self.statuses.of_quiet(now_micros):
-            self._put(CREDIT_STATUS.name, record.key(), record.value())
+        self._outputs.status(self.statuses.of_quiet(now_micros))
         self._forget(_FORGET_WHEN_IDLE)
-        return Effects(outputs=self._outputs, cells=self.state.take_changes())
+        return Effects(outputs=self._outputs.by_topic, cells=self.state.take_changes())
 
     def begin(self, now_micros: int, quarantined: frozenset[Place]) -> None:
         """Start a chunk."""
@@ -219,12 +183,9 @@ class LedgerMachine:
     def finish(self) -> Effects:
         """Everything the chunk wants written."""
         state, outputs = self.state, self._outputs
-        if self.charging.rows:
-            outputs[PRICED_USAGE.name] = self._priced_usage()
-        for entry in settle_all(state, self._last_arrival_micros):
-            self._publish(entry)
-        for record in self.statuses.of_chunk(self._now_micros):
-            self._put(CREDIT_STATUS.name, record.key(), record.value())
+        outputs.rows(self.charging.rows)
+        outputs.publish(settle_all(state, self._last_arrival_micros))
+        outputs.status(self.statuses.of_chunk(self._now_micros))
         self._forget(_FORGET_WITH_A_CHUNK)
         counts = state.counters.snapshot()
         if counts != self._counts_before:
@@ -232,7 +193,7 @@ class LedgerMachine:
             state.touch(state.counters)
         return Effects(
             taken=self._taken,
-            outputs=outputs,
+            outputs=outputs.by_topic,
             cells=state.take_changes(),
             identities=self._fresh,
             forwards=self._forwards,
@@ -288,16 +249,13 @@ class LedgerMachine:
                         organization, event, occurred, payload, arrived, record.offset, index, first
                     )
                 else:
-                    fresh[key] = digest + self._correct(
-                        organization, event, occurred, arrived, record.offset, index, first
-                    )
+                    self._correct(organization, event, digest, occurred, arrived, record.offset, index, first)
             except Rejected as rejected:
                 self._reject(record, index, event, rejected)
             except Exception as error:
                 raise EventFailed(Place("usage", record.offset, index), error) from error
             if self.charging.events:
-                for published in self.charging.events:
-                    self._publish(published)
+                self._outputs.publish(self.charging.events)
                 self.charging.events.clear()
         pieces = rows[pieces_before:]
         charged = len(pieces) // 2
@@ -317,54 +275,30 @@ class LedgerMachine:
         self,
         organization: Organization,
         usage: Usage,
+        digest: bytes,
         occurred_at_micros: int,
         arrived_at_micros: int,
         offset: int,
         index: int,
         first: tuple[str, int, int, int] | None,
-    ) -> bytes:
-        """Book a correction (R15); what is remembered of it, beside its digest.
+    ) -> None:
+        """Book a correction (R15).
 
         Raises:
-            Rejected: the original was never taken, was something else, or was corrected before.
+            Rejected: it is no correction of an event that was taken and stands.
         """
         member = self.charging.member_of(organization, usage, occurred_at_micros, arrived_at_micros)
-        original, keys = self._original(usage)
+        original = find_original(usage, self._remembered)
         corrections.check(usage, original)
         corrections.correct(
             self.charging, organization, member, usage, original, arrived_at_micros, offset, index, first
         )
         self._corrected += 1
-        self._fresh[keys[0]] = self._remembered(keys[0])[:-1] + bytes([original.flags | CORRECTED])
-        flags = (original.flags & ~CORRECTED) | CORRECTION
-        kept = original.block_tag.to_bytes(3, "big") + bytes([flags])
-        # A correction of this correction names its counts, not what it corrected: so there is a second entry.
-        self._fresh[_billing_key(usage)] = payload_digest(_without_correction(usage)) + kept
-        return kept
+        self._fresh |= identities_of(usage, digest, original, self._remembered)
 
-    def _original(self, usage: Usage) -> tuple[Original, tuple[bytes, bytes]]:
-        """The event that is corrected, as it was taken."""
-        assert usage.corrects is not None
-        said = usage.corrects.original
-        claimed = with_fields_of(said, org_id=usage.org_id, source=usage.source, event_id=usage.corrects.event_id)
-        keys = (identity_key(claimed), _billing_key(claimed))
-        remembered = self._remembered(keys[0])
-        if not remembered:
-            raise Rejected(Reason.UNKNOWN_ORIGINAL, f"event {claimed.event_id} was never taken")
-        if remembered[-1] & CORRECTED:
-            raise Rejected(
-                Reason.ALREADY_CORRECTED, f"event {claimed.event_id} was corrected before; correct the correction"
-            )
-        digest = self._remembered(keys[1])[:8] if remembered[-1] & CORRECTION else remembered[:8]
-        if digest != payload_digest(claimed):
-            raise Rejected(
-                Reason.CORRECTION_MISMATCH, f"event {claimed.event_id} was taken with other fields than `original` says"
-            )
-        return Original(claimed, int.from_bytes(remembered[8:11], "big"), remembered[11]), keys
-
-    def _remembered(self, key: bytes) -> bytes:
-        """What is remembered of an identity, of this chunk or earlier; nothing if it is new."""
-        return self._fresh.get(key) or self.identities.look_up([key])[0] or b""
+    def _remembered(self, key: bytes) -> bytes | None:
+        """What is remembered of an identity, of this chunk or earlier; None if it is new."""
+        return self._fresh.get(key) or self.identities.look_up([key])[0]
 
     def _forward(self, record: InputRecord, index: int, usage: Usage) -> None:
         """Hand an event to the partition it belongs to; here it is neither priced nor deduplicated (R43).
@@ -390,7 +324,7 @@ class LedgerMachine:
         else:
             raw = raw_event(record.value or b"", index)
             letter = dead_letters.of_usage(event, raw, rejected.reason, str(rejected), place, arrived)
-        self._publish_dead_letter(letter)
+        self._outputs.dead_letter(letter)
 
     # Commands.
 
@@ -407,61 +341,30 @@ class LedgerMachine:
         arrived = arrival_micros(record)
         counters = self.state.counters
         counters.commands += 1
-        place = self._origin(record, 0, ACCOUNT_COMMANDS.name)
-        if len(raw) > MAX_RECORD_BYTES:
+        command = read_command(raw)
+        if isinstance(command, UnreadableCommand):
             counters.commands_unreadable += 1
-            detail = f"the record has {len(raw)} bytes; {MAX_RECORD_BYTES} are allowed"
-            self._publish_dead_letter(dead_letters.of_command(raw, Reason.TOO_LARGE, detail, place, arrived))
+            place = self._origin(record, 0, ACCOUNT_COMMANDS.name)
+            self._outputs.dead_letter(dead_letters.of_command(raw, command.reason, command.detail, place, arrived))
             return
-        try:
-            command: Command = COMMANDS.validate_python(_decode_any(raw))
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            counters.commands_unreadable += 1
-            detail = f"no account command: {error}"
-            self._publish_dead_letter(dead_letters.of_command(raw, Reason.MALFORMED, detail, place, arrived))
-            return
-        if command.org_id not in self.state.organizations and self._is_foreign(command.org_id):
+        head = command.head if isinstance(command, InvalidCommand) else command
+        if head.org_id not in self.state.organizations and self._is_foreign(head.org_id):
             counters.commands_forwarded += 1
-            self._forwards.append(Forward("commands", command.org_id.encode(), raw, record, 0))
+            self._forwards.append(Forward("commands", head.org_id.encode(), raw, record, 0))
             return
         if self._quarantined and Place("commands", record.offset, 0) in self._quarantined:
-            refusal = accounts.refuse(self.state, command, "internal_error", _BUG, arrived)
-            counters.commands_refused += 1
-            self._publish(refusal)
+            self._refuse(head, "internal_error", _BUG, arrived)
+            return
+        if isinstance(command, InvalidCommand):
+            self._refuse(head, "invalid", command.detail, arrived)
             return
         events, outcome = accounts.apply(self.state, command, arrived, self.rules.horizon_micros, self._now_micros)
-        organization = self.state.organizations.get(command.org_id)
-        if organization is not None:
-            calendar.note_wallet(self.state, organization)
         setattr(counters, f"commands_{outcome}", getattr(counters, f"commands_{outcome}") + 1)
-        for event in events:
-            self._publish(event)
+        self._outputs.publish(events)
 
-    # What goes out.
-
-    def _publish(self, event: LedgerEvent) -> None:
-        self._put(_TOPIC_OF[type(event)].name, event.org_id.encode(), _encode(envelope(event)))
-
-    def _publish_dead_letter(self, letter: DeadLetter) -> None:
-        self._put(DEAD_LETTERS.name, letter.dead_letter_id.encode(), letter.model_dump_json().encode())
-
-    def _put(self, topic: str, key: bytes, value: bytes) -> None:
-        self._outputs.setdefault(topic, []).append(Output(key, value))
-        self._bytes += len(value)
-
-    def _priced_usage(self) -> list[Output]:
-        """The chunk's rows as JSON lines, cut below what a Kafka batch may hold."""
-        pieces = self.charging.rows
-        outputs: list[Output] = []
-        begin = size = 0
-        for end in range(0, len(pieces), _STRIDE_PIECES):
-            more = sum(map(len, pieces[end : end + _STRIDE_PIECES]))
-            if size + more > MAX_VALUE_BYTES:
-                outputs.append(Output(None, b"".join(pieces[begin:end])))
-                begin, size = end, 0
-            size += more
-        outputs.append(Output(None, b"".join(pieces[begin:])))
-        return outputs
+    def _refuse(self, head: Command | CommandHead, reason: str, detail: str, at_micros: int) -> None:
+        self.state.counters.commands_refused += 1
+        self._outputs.publish([accounts.refuse(self.state, head, reason, detail, at_micros)])
 
     # Small things.
 
@@ -473,7 +376,7 @@ class LedgerMachine:
         self._bytes: int = 0
         self._events: int = 0
         self.charging.rows = []
-        self._outputs: dict[str, list[Output]] = {}
+        self._outputs = Outputs()
         self._forwards: list[Forward] = []
         self._fresh: dict[bytes, bytes] = {}
         self._quarantined = frozenset()
@@ -484,7 +387,7 @@ class LedgerMachine:
         self.state.forget_some(budget)
 
     def _is_full(self) -> bool:
-        return self._bytes > MAX_CHUNK_BYTES or self._events > MAX_CHUNK_EVENTS
+        return self._bytes + self._outputs.size_bytes > MAX_CHUNK_BYTES or self._events > MAX_CHUNK_EVENTS
 
     def _is_foreign(self, org_id: str) -> bool:
         return partition_of(org_id.encode(), self.partitions) != self.partition
@@ -497,34 +400,6 @@ class LedgerMachine:
         first = origin(record, USAGE_EVENTS.name, self.partition, index)
         there = (first.topic, first.partition, first.offset, first.index)
         return None if there == (USAGE_EVENTS.name, self.partition, record.offset, index) else there
-
-
-_TOPIC_OF: dict[type[LedgerEvent], Topic] = {
-    LimitBreached: LIMIT_BREACHES,
-    LimitResumed: LIMIT_BREACHES,
-    CreditsPaused: LIMIT_BREACHES,
-    CreditsResumed: LIMIT_BREACHES,
-    CommandApplied: ACCOUNT_EVENTS,
-    CommandRefused: ACCOUNT_EVENTS,
-    CommandRepeated: ACCOUNT_EVENTS,
-    LedgerEntry: LEDGER_ENTRIES,
-    ReloadRequested: RELOAD_REQUESTS,
-    PurchaseRequested: RELOAD_REQUESTS,
-    ThresholdReached: NOTIFICATIONS,
-    BalanceLow: NOTIFICATIONS,
-    AutoReloadSuspended: NOTIFICATIONS,
-    RequestsDigest: NOTIFICATIONS,
-}
-
-
-def _billing_key(usage: Usage) -> bytes:
-    """Under which the counts of a correction are remembered; three spaces, so it is nobody's identity."""
-    return identity_key_of(f"{usage.org_id} {usage.source} {usage.event_id} billing")
-
-
-def _without_correction(usage: Usage) -> Usage:
-    """The correction as the plain event that another correction will name."""
-    return with_fields_of(usage, corrects=None)
 
 
 def _refuse_conflict(usage: Usage, digest: bytes, remembered: bytes) -> None:

@@ -119,7 +119,7 @@ def set_thresholds(change: Change, command: SetThresholds) -> None:
 
 
 def add_member(change: Change, command: AddMember) -> None:
-    """Who comes back has the seat and role of the command, no own limit and no own switch; their spend is theirs (R31)."""
+    """Who comes back has the command's seat and role, no own limit and switch, and what they spent before (R31)."""
     organization = change.organization
     member = organization.members.get(command.user_id)
     if member is not None and not member.removed:

@@ -18,7 +18,7 @@ from pipeline.domain.permissions import why_not
 from pipeline.domain.refusals import Refused
 from pipeline.domain.state import AnsweredCommand, Organization, State
 from schemas import commands as said
-from schemas.commands import Command
+from schemas.commands import Command, CommandHead
 from schemas.events import CommandApplied, CommandRefused, CommandRepeated, LedgerEvent
 
 NO_SEQ = 0
@@ -134,7 +134,7 @@ def apply(
 
 def refuse(
     state: State,
-    command: Command,
+    command: Command | CommandHead,
     reason: str,
     detail: str,
     at_micros: int,
@@ -200,7 +200,7 @@ def _repeated(
     )
 
 
-def _refused(command: Command, reason: str, detail: str, org_seq: int, at_micros: int) -> CommandRefused:
+def _refused(command: Command | CommandHead, reason: str, detail: str, org_seq: int, at_micros: int) -> CommandRefused:
     return CommandRefused(
         org_id=command.org_id,
         org_seq=org_seq,
@@ -214,7 +214,7 @@ def _refused(command: Command, reason: str, detail: str, org_seq: int, at_micros
 
 
 def _remember(
-    state: State, command: Command, digest: str, answer: CommandApplied | CommandRefused, at_micros: int
+    state: State, command: Command | CommandHead, digest: str, answer: CommandApplied | CommandRefused, at_micros: int
 ) -> None:
     key = (command.org_id, command.command_id)
     state.answers.pop(key, None)  # one whose time is over makes way, and the new one goes to the end

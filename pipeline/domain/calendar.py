@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from pipeline.domain import requests, reviews, wallet
 from pipeline.domain.requests import last_set_hour_micros, next_set_hour_micros
 from pipeline.domain.rules import Rules
-from pipeline.domain.state import Organization, State
+from pipeline.domain.state import State
 from schemas.events import LedgerEvent
 from schemas.month import Month
 
@@ -57,13 +57,6 @@ def advance(state: State, rules: Rules, now_micros: int) -> list[LedgerEvent] | 
     return []
 
 
-def note_wallet(state: State, organization: Organization) -> None:
-    """Have an organisation's wallet looked at when it falls due."""
-    due = organization.wallet.due_micros
-    if due is not None:
-        heappush(state.wallets_due, (due, organization.org_id))
-
-
 def wallet_due_micros(state: State) -> int:
     """When the next wallet falls due. The heap may hold instants that are no longer true; those are dropped here."""
     heap = state.wallets_due
@@ -76,12 +69,13 @@ def wallet_due_micros(state: State) -> int:
 
 
 def _wallet_due(state: State) -> list[LedgerEvent]:
-    _, org_id = heappop(state.wallets_due)
+    due, org_id = heappop(state.wallets_due)
     organization = state.organizations[org_id]
     events = wallet.fall_due(state, organization, organization.wallet)
     organization.note_stops()
     state.tell(organization)
-    note_wallet(state, organization)
+    if organization.wallet.due_micros == due:
+        heappush(state.wallets_due, (due, org_id))  # more is due at the same instant
     return events
 
 

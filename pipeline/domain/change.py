@@ -1,4 +1,4 @@
-"""A command being applied: what it may look at and change comes in; before, after, and the events that follow go out."""
+"""A command at work: what it may look at and change comes in; before, after, and the events that follow go out."""
 
 from dataclasses import dataclass, field
 from typing import Any

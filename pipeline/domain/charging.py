@@ -6,7 +6,6 @@ watch. Source: docs/rules.md R8-R12, R16-R20, R24, R25, R29; docs/decisions/0008
 """
 
 from pipeline.domain import limits
-from pipeline.domain.calendar import note_wallet
 from pipeline.domain.compiled import Usage
 from pipeline.domain.limits import Occasion
 from pipeline.domain.pricing import CompiledPrices, NoPrice, Rates, quantities, rates_for
@@ -194,7 +193,6 @@ class Charging:
         self.events += wallet_fell(self.state, organization, wallet, at_micros, crossing, self.now_micros)
         organization.note_stops()
         self.state.tell(organization)
-        note_wallet(self.state, organization)
 
     def is_paused(self, organization: Organization, member: Member) -> bool:
         """Whether the member's credits are paused or disabled in the month that runs (R20, R20a)."""

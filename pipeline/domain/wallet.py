@@ -6,6 +6,7 @@ looking at the balance: pause, reload, notice, each once. Source: docs/rules.md 
 """
 
 from collections.abc import Mapping
+from heapq import heappush
 from typing import Literal
 
 from pipeline.domain import reloads
@@ -258,7 +259,10 @@ def set_watch(state: State, organization: Organization, wallet: Wallet) -> None:
         due.append(Month.parse(month).end_micros)
     due += [lot.expires_at_micros for lot in wallet.lots.values()]
     wallet.watch_picousd = max(watched)
-    wallet.due_micros = min((at for at in due if at is not None), default=None)
+    due_micros = min((at for at in due if at is not None), default=None)
+    if due_micros is not None and due_micros != wallet.due_micros:
+        heappush(state.wallets_due, (due_micros, organization.org_id))
+    wallet.due_micros = due_micros
 
 
 def _looked(booking: Booking) -> list[LedgerEvent]:
