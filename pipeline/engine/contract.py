@@ -98,7 +98,8 @@ class Machine(Protocol):
     """The rules of one partition: pure, deterministic, single-threaded; its memory is restored from its cells.
 
     Outputs may depend on the order of records and on their arrivals, and on `now` only through what fell due
-    before: the same records give the same outputs however they were cut into chunks (R44).
+    before: the same records give the same outputs however they were cut into chunks (R44). What `idle` publishes is the
+    exception: it tells where things stand at a moment, and nothing that comes later depends on it.
     """
 
     versions: dict[str, str | int]
@@ -126,6 +127,12 @@ class Machine(Protocol):
 
     def finish(self) -> Effects:
         """End the chunk: everything it wants written."""
+
+    def idle(self, now_micros: int) -> Effects:
+        """Both inputs are drained for now: what may wait for a quiet moment (a clock, held-back status). Often nothing.
+
+        Where it has nothing to say nothing is written, also not to the journal: so it must have changed nothing.
+        """
 
 
 MachineFactory = Callable[[int, Identities], Machine]

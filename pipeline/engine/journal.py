@@ -5,6 +5,7 @@ that a rebuild which follows it gives the same state and the same outputs.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -15,6 +16,9 @@ ENGINE_CELL = b"\x00engine"
 """The engine's own key in `ledger-state`; no cell of a machine may begin with a zero byte."""
 
 CELL_FORMAT = 1
+
+Kind = Literal["chunk", "due", "idle"]
+"""What the machine was asked for: to take records (none, where ticks alone were read), to `advance`, to `idle`."""
 
 
 class EngineCell(msgspec.Struct, kw_only=True):
@@ -55,12 +59,13 @@ def decode_cell(value: bytes) -> EngineCell:
 
 
 def encode_journal(
-    before: EngineCell, after: EngineCell, quarantined: Iterable[Place], versions: Mapping[str, str | int]
+    kind: Kind, before: EngineCell, after: EngineCell, quarantined: Iterable[Place], versions: Mapping[str, str | int]
 ) -> bytes:
-    """One line of the journal: `{seq, usage [from, to), commands [from, to), now_micros, quarantined, …versions}`."""
+    """One line: `{seq, kind, usage [from, to), commands [from, to), now_micros, quarantined, …versions}`."""
     return msgspec.json.encode(
         {
             "seq": after.seq,
+            "kind": kind,
             "usage": [before.usage, after.usage],
             "commands": [before.commands, after.commands],
             "now_micros": after.now_micros,

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from pipeline.engine.contract import Chunk, Effects, EventFailed, InvariantBroken, Machine, Place, Run
 from pipeline.engine.identity import IdentityStore
 from pipeline.engine.inputs import Inputs
-from pipeline.engine.journal import EngineCell
+from pipeline.engine.journal import EngineCell, Kind
 from pipeline.engine.observer import Committed, Observer
 from pipeline.engine.order import Order, order_of
 from pipeline.engine.settings import EngineSettings
@@ -47,6 +47,8 @@ class Ownership:
     in_transaction: bool = False
     now_micros: int = field(init=False)
     _order: Order = field(init=False)
+    # After a claim the buffers are empty because nothing was fetched yet: that is no quiet moment.
+    _idle_at: float = field(init=False, default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.now_micros = self.cell.now_micros
@@ -57,7 +59,11 @@ class Ownership:
         return self.inputs.usage.position, self.inputs.commands.position
 
     async def step(self) -> bool:
-        """Fetch what has come, and make one transaction of it; False, after a short wait, if there was nothing."""
+        """Fetch what has come, and make one transaction of it.
+
+        Returns:
+            Whether there was anything. If not, the machine may have said what it held back, and a short wait is over.
+        """
         await self.inputs.fetch(0)
         if self.settings.mode == "live":
             await self.inputs.check_drained()
@@ -70,8 +76,9 @@ class Ownership:
         elif runs := self._order.runs(due_micros):
             await self._process(runs)
         elif self.positions != (self.cell.usage, self.cell.commands):
-            await self._commit(Effects())  # ticks alone: the journal tells how far they moved the clock
+            await self._commit("chunk", Effects())  # ticks alone: the journal tells how far they moved the clock
         else:
+            await self._idle()
             await self.inputs.fetch(self.settings.idle_wait_seconds)
             return False
         return True
@@ -82,7 +89,7 @@ class Ownership:
         if effects.taken:
             raise InvariantBroken(f"advance() consumed {effects.taken} records; it has none")
         if effects:
-            await self._commit(effects)
+            await self._commit("due", effects)
         elif self._next_due() == due_micros:
             raise InvariantBroken(f"advance() left undone what was due at {due_micros}")
 
@@ -95,9 +102,22 @@ class Ownership:
         if not 0 < effects.taken <= offered:
             raise InvariantBroken(f"the machine took {effects.taken} of {offered} records")
         self._order.consume(runs, effects.taken)
-        await self._commit(effects)
+        await self._commit("chunk", effects)
 
-    async def _commit(self, effects: Effects) -> None:
+    async def _idle(self) -> None:
+        """Let the machine write what waited for a quiet moment, once in a while."""
+        now = time.monotonic()
+        if now < self._idle_at + self.settings.idle_seconds:
+            return
+        self._idle_at = now
+        with machine_at_work():
+            effects = self.machine.idle(self.now_micros)
+        if effects.taken:
+            raise InvariantBroken(f"idle() consumed {effects.taken} records; it has none")
+        if effects:
+            await self._commit("idle", effects)
+
+    async def _commit(self, kind: Kind, effects: Effects) -> None:
         usage, commands = self.inputs.usage, self.inputs.commands
         after = replace(
             self.cell,
@@ -109,7 +129,7 @@ class Ownership:
             seq=self.cell.seq + 1,
         )
         passed = {place for place in self.quarantined if place.offset < getattr(after, place.input)}
-        writes = writes_of(self.settings, self.number, effects, self.cell, after, passed, self.machine.versions)
+        writes = writes_of(self.settings, self.number, kind, effects, self.cell, after, passed, self.machine.versions)
         journal = TopicPartition(self.settings.topic(self.settings.ledger_journal), self.number)
         started = time.monotonic()
         self.in_transaction = True

@@ -28,6 +28,7 @@ class EngineSettings:
         quarantines_per_hour: culprits set aside before the partition halts.
         max_failures: transactions that fail in a row before the worker stops.
         stuck_seconds: a partition that came to nothing for so long stops the worker.
+        idle_seconds: at least so long from a claim to its first quiet moment, and from one to the next.
     """
 
     kafka: Mapping[str, Any]
@@ -53,6 +54,7 @@ class EngineSettings:
     offsets_every_seconds: float = 5.0
     drained_check_seconds: float = 1.0
     idle_wait_seconds: float = 0.2
+    idle_seconds: float = 0.5
     inputs: Mapping[Input, str] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from aiokafka import TopicPartition
 
 from pipeline.engine.contract import Effects, Forward, InvariantBroken, Place
 from pipeline.engine.identity import pack
-from pipeline.engine.journal import ENGINE_CELL, EngineCell, encode_cell, encode_journal
+from pipeline.engine.journal import ENGINE_CELL, EngineCell, Kind, encode_cell, encode_journal
 from pipeline.engine.partitioning import partition_of
 from pipeline.engine.records import arrival_micros, forward_headers
 from pipeline.engine.settings import EngineSettings
@@ -16,6 +16,7 @@ from pipeline.engine.transaction import Write
 def writes_of(
     settings: EngineSettings,
     partition: int,
+    kind: Kind,
     effects: Effects,
     before: EngineCell,
     after: EngineCell,
@@ -45,7 +46,8 @@ def writes_of(
         *(Write(key, value) for key, value in effects.cells.items()),
         Write(ENGINE_CELL, encode_cell(after)),
     ]
-    writes[here(settings.ledger_journal)] = [Write(None, encode_journal(before, after, quarantined, versions))]
+    line = encode_journal(kind, before, after, quarantined, versions)
+    writes[here(settings.ledger_journal)] = [Write(None, line)]
     if effects.identities:
         packed = pack(effects.identities, after.identified_micros)
         writes[here(settings.seen_ids)] = [Write(None, value) for value in packed]

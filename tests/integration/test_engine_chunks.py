@@ -155,8 +155,8 @@ async def test_an_output_that_the_broker_refuses_is_not_committed_without_it(set
         async with running(settings, noted):
             await until(lambda: bool(noted.halts))
         await topics.catch_up()
-        assert [topics.journal(number) for number in range(PARTITIONS)] == [[]] * PARTITIONS
-        assert all(topics.cells(number) == {} for number in range(PARTITIONS))
+        assert not any(entry["kind"] == "chunk" for number in range(PARTITIONS) for entry in topics.journal(number))
+        assert not any(cell.startswith("total/") for number in range(PARTITIONS) for cell in topics.cells(number))
 
 
 async def test_what_falls_due_while_idle_is_done_by_the_clock(settings: EngineSettings) -> None:

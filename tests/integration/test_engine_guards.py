@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.embedded.ports import free_port
-from pipeline.engine.contract import Chunk, InvariantBroken
+from pipeline.engine.contract import Chunk, Effects, InvariantBroken
 from pipeline.engine.engine import Engine
 from pipeline.engine.inputs import Inputs
 from pipeline.engine.journal import EngineCell, encode_cell
@@ -181,6 +181,32 @@ async def test_an_agent_that_gives_a_chunk_up_costs_its_partition_a_claim_and_no
             await engine.stop()
             await task
         assert topics.lines() == ["org-1 e1 1"]
+
+
+class Greedy(Toy):
+    def idle(self, now_micros: int) -> Effects:
+        return Effects(taken=1)
+
+
+class Restless(Toy):
+    def idle(self, now_micros: int) -> Effects:
+        raise ValueError("no rest")
+
+
+@pytest.mark.parametrize(
+    ("machine", "sentence"),
+    [(Greedy, "idle() consumed 1 records; it has none"), (Restless, "the machine raised ValueError: no rest")],
+)
+async def test_a_machine_that_errs_in_a_quiet_moment_halts_its_partition(
+    settings: EngineSettings, machine: type[Toy], sentence: str
+) -> None:
+    noted = Noted()
+    async with cluster(settings) as topics:
+        async with running(settings, noted, machine):
+            await until(lambda: len(noted.halts) == PARTITIONS)
+        await topics.catch_up()
+        assert {str(reason) for reason in noted.halts.values()} == {sentence}
+        assert all(topics.journal(number) == [] for number in range(PARTITIONS))
 
 
 @pytest.mark.parametrize(

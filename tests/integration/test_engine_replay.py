@@ -1,13 +1,17 @@
 """Replay mode (R44): arrival is the producer's timestamp, and the same input gives the same answer on any day."""
 
+from collections import Counter
+
 import pytest
 from aiokafka import AIOKafkaProducer
 
 from pipeline.embedded.kafka import EmbeddedKafka
+from pipeline.engine.contract import Effects
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.ticks import write_ticks
 from tests.support.engine_cluster import PARTITIONS, Cluster, cluster, engine_settings
-from tests.support.toy_engine import running
+from tests.support.toy_engine import running, until
+from tests.support.toy_ledger import Toy
 
 pytestmark = pytest.mark.kafka
 
@@ -110,3 +114,31 @@ async def test_forwards_after_the_last_tick_are_processed_with_their_first_arriv
         async with running(topics.settings):
             await topics.settle()
         assert len(topics.lines()) == 40
+
+
+async def test_where_nothing_new_comes_quiet_moments_write_nothing(kafka: EmbeddedKafka, topic_prefix: str) -> None:
+    quiet_moments: Counter[int] = Counter()
+
+    class Counting(Toy):
+        def idle(self, now_micros: int) -> Effects:
+            quiet_moments[self.partition] += 1
+            return super().idle(now_micros)
+
+    async def idle_five_times() -> None:
+        quiet_moments.clear()
+        await until(lambda: all(quiet_moments[number] >= 5 for number in range(PARTITIONS)))
+        await topics.catch_up()
+
+    async with cluster(replaying(kafka, topic_prefix)) as topics:
+        await send_usage(topics)
+        await tick(topics, END_MS)
+        async with running(topics.settings, machine=Counting):
+            await closed_to_the_end(topics)
+            await idle_five_times()
+            written = [len(topics.journal(number)) for number in range(PARTITIONS)]
+            await idle_five_times()
+        async with running(topics.settings, machine=Counting):  # nor does another claim
+            await idle_five_times()
+        topics.check()
+        assert [len(topics.journal(number)) for number in range(PARTITIONS)] == written
+        assert [topics.clocks(number)[-1] for number in range(PARTITIONS)] == [END_MS * 1_000] * PARTITIONS

@@ -15,7 +15,7 @@ from pipeline.engine.clients import close_consumer, close_producer
 from pipeline.engine.partitioning import partition_of
 from pipeline.engine.records import arrival_micros
 from pipeline.engine.settings import EngineSettings, Mode
-from tests.support.toy_ledger import OUT
+from tests.support.toy_ledger import CLOCK, OUT, OUTPUTS
 
 PARTITIONS = 4
 PATIENCE_SECONDS = 90.0
@@ -25,7 +25,7 @@ def engine_settings(bootstrap_servers: str, prefix: str, **changes: Any) -> Engi
     """Short sessions and waits, so that faults are over soon."""
     quick: dict[str, Any] = {"session_timeout_seconds": 6.0, "idle_wait_seconds": 0.05, "drained_check_seconds": 0.1}
     return EngineSettings(
-        kafka={"bootstrap_servers": bootstrap_servers}, prefix=prefix, outputs=(OUT,), **(quick | changes)
+        kafka={"bootstrap_servers": bootstrap_servers}, prefix=prefix, outputs=OUTPUTS, **(quick | changes)
     )
 
 
@@ -104,6 +104,10 @@ class Cluster:
     def partition_lines(self, partition: int) -> list[str]:
         return [record.value.decode().rstrip() for record in self.of(OUT, partition)]
 
+    def clocks(self, partition: int) -> list[int]:
+        """Every published one, microseconds."""
+        return [int(record.value) for record in self.of(CLOCK, partition)]
+
     def lines(self) -> list[str]:
         return [line for number in range(PARTITIONS) for line in self.partition_lines(number)]
 
@@ -137,6 +141,7 @@ class Cluster:
         """Everything that came out is what a plain recomputation along the journal gives, once each and in order."""
         for number in range(PARTITIONS):
             self._check_journal(number)
+            self._check_clocks(number)
             lines, totals = self._recomputed(number, period_micros)
             assert self.partition_lines(number) == lines
             in_state = {k.removeprefix("total/"): int(v) for k, v in self.cells(number).items() if k[:6] == "total/"}
@@ -168,7 +173,17 @@ class Cluster:
             assert entry["usage"][0] == before["usage"][1] <= entry["usage"][1]
             assert entry["commands"][0] == before["commands"][1] <= entry["commands"][1]
             assert entry["now_micros"] >= before["now_micros"]
+            if entry["kind"] == "idle":
+                assert (entry["usage"][1], entry["commands"][1]) == (before["usage"][1], before["commands"][1])
             before = entry
+
+    def _check_clocks(self, number: int) -> None:
+        """Each is there once and rises; the last ones may not be in sight on both topics yet."""
+        clocks = self.clocks(number)
+        told = [entry["now_micros"] for entry in self.journal(number) if entry["kind"] == "idle"]
+        both = min(len(clocks), len(told))
+        assert clocks[:both] == told[:both]
+        assert clocks == sorted(set(clocks))
 
     def _recomputed(self, number: int, period_micros: int) -> tuple[list[str], dict[str, int]]:
         naive = Naive(number, period_micros)
@@ -182,7 +197,8 @@ class Cluster:
             ]
             if self.settings.mode == "replay":
                 taken.sort(key=lambda pair: arrival_micros(pair[1]))  # stable: a command before usage, then offset
-            if not taken:
+            if entry["kind"] == "due":
+                assert not any(record.value for _, record in taken)  # ticks at most
                 naive.advance(entry["now_micros"])
             for name, record in taken:
                 (naive.command if name == "commands" else naive.usage)(record)

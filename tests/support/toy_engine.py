@@ -32,9 +32,11 @@ class Noted(Observer):
 
 
 @asynccontextmanager
-async def running(settings: EngineSettings, observer: Observer | None = None, **toy: Any) -> AsyncIterator[Engine]:
+async def running(
+    settings: EngineSettings, observer: Observer | None = None, machine: type[Toy] = Toy, **toy: Any
+) -> AsyncIterator[Engine]:
     engine = Engine(
-        settings, lambda number, ids: Toy(number, ids, PARTITIONS, **toy), answer, observer=observer or Noted()
+        settings, lambda number, ids: machine(number, ids, PARTITIONS, **toy), answer, observer=observer or Noted()
     )
     task = asyncio.create_task(engine.run())
     try:

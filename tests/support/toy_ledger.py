@@ -2,7 +2,7 @@
 
 A usage record holds lines `key id amount`; each adds amount × the key's multiplier to the key's total and writes one
 line to `toy-out`. A command is one line `key multiplier`. With a period, the number of events is written down at every
-period's end: something that falls due. Some amounts are words: `boom` is a bug, `halt` a broken invariant, `huge` an
+period's end: something that falls due. Idle, it publishes its clock on `toy-clock`, if that has moved. Some amounts are words: `boom` is a bug, `halt` a broken invariant, `huge` an
 output that no topic takes.
 
     python -m tests.support.toy_ledger '{"kafka": {"bootstrap_servers": "…"}, "prefix": "t1-"}'
@@ -37,6 +37,8 @@ from pipeline.engine.partitioning import partition_of
 from pipeline.engine.records import arrival_micros
 
 OUT = "toy-out"
+CLOCK = "toy-clock"
+OUTPUTS = (OUT, CLOCK)
 HUGE_BYTES = 950_000
 
 
@@ -54,11 +56,13 @@ class Toy:
     totals: dict[str, int] = field(default_factory=dict)
     multipliers: dict[str, int] = field(default_factory=dict)
     period: dict[str, int] = field(default_factory=dict)  # end, count
+    clock: dict[str, int] = field(default_factory=dict)  # published: the last one
 
     def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> None:
+        kinds = {"total": self.totals, "multiplier": self.multipliers, "period": self.period, "clock": self.clock}
         for key, value in cells:
             kind, name = key.decode().split("/", 1)
-            {"total": self.totals, "multiplier": self.multipliers, "period": self.period}[kind][name] = int(value)
+            kinds[kind][name] = int(value)
 
     def next_due_micros(self) -> int | None:
         return self.period.get("end")
@@ -89,6 +93,13 @@ class Toy:
     def finish(self) -> Effects:
         self.effects.identities = self.fresh
         return self.effects
+
+    def idle(self, now_micros: int) -> Effects:
+        if now_micros <= self.clock.get("published", 0):
+            return Effects()
+        self.clock["published"] = now_micros
+        value = str(now_micros).encode()
+        return Effects(outputs={CLOCK: [Output(None, value)]}, cells={b"clock/published": value})
 
     def _falls_due_before(self, record: InputRecord) -> bool:
         """What this chunk itself made due must come before later records, however chunks are cut."""
@@ -163,7 +174,7 @@ def main(options_json: str) -> None:
     partitions, data_dir = options.pop("partitions"), Path(options.pop("data_dir"))
     toy = options.pop("toy", {})
     signal_itself_in_transaction(**options.pop("fault", {}))
-    settings = EngineSettings(outputs=(OUT,), **options)
+    settings = EngineSettings(outputs=OUTPUTS, **options)
     app, chunks = faust_app(settings, lambda number, ids: Toy(number, ids, partitions, **toy), data_dir=data_dir)
 
     @app.agent(chunks)

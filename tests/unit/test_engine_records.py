@@ -98,9 +98,10 @@ def test_the_cell_comes_back_as_it_went_and_fields_of_a_newer_program_are_no_obs
 
 
 def test_the_journal_tells_ranges_time_and_versions() -> None:
-    line = encode_journal(CELL, AFTER, {Place("usage", 11, 0)}, {"price_book": "2026-01"})
+    line = encode_journal("chunk", CELL, AFTER, {Place("usage", 11, 0)}, {"price_book": "2026-01"})
     assert json.loads(line) == {
         "seq": 4,
+        "kind": "chunk",
         "usage": [10, 12],
         "commands": [5, 5],
         "now_micros": 2,
@@ -116,18 +117,18 @@ def test_outputs_cells_and_journal_go_to_the_partitions_own_number() -> None:
     effects = Effects(
         outputs={"out": [Output(b"k", b"v"), Output(None, b"w")], "none": []}, cells={b"a": b"1", b"b": None}
     )
-    writes = writes_of(SETTINGS, 3, effects, CELL, AFTER, set(), {})
+    writes = writes_of(SETTINGS, 3, "due", effects, CELL, AFTER, set(), {})
     assert {tp: [(write.key, write.value) for write in items] for tp, items in writes.items()} == {
         TopicPartition("t.out", 3): [(b"k", b"v"), (None, b"w")],
         TopicPartition("t.ledger-state", 3): [(b"a", b"1"), (b"b", None), (ENGINE_CELL, encode_cell(AFTER))],
-        TopicPartition("t.ledger-journal", 3): [(None, encode_journal(CELL, AFTER, set(), {}))],
+        TopicPartition("t.ledger-journal", 3): [(None, encode_journal("due", CELL, AFTER, set(), {}))],
     }
 
 
 def test_a_forward_goes_to_the_partition_of_its_key() -> None:
     forward = Forward("usage", b"foobar", b"{}", Record(offset=7, timestamp=1_700), 1)
     home = partition_of(b"foobar", 4)
-    writes = writes_of(SETTINGS, (home + 1) % 4, Effects(forwards=[forward]), CELL, AFTER, set(), {})
+    writes = writes_of(SETTINGS, (home + 1) % 4, "chunk", Effects(forwards=[forward]), CELL, AFTER, set(), {})
     (write,) = writes[TopicPartition("t.usage-events", home)]
     assert (write.key, write.value, write.timestamp_ms) == (b"foobar", b"{}", 1_700)
 
@@ -135,12 +136,12 @@ def test_a_forward_goes_to_the_partition_of_its_key() -> None:
 def test_a_forward_to_its_own_partition_breaks_an_invariant() -> None:
     forward = Forward("usage", b"foobar", b"{}", Record(), 1)
     with pytest.raises(InvariantBroken, match="at home in partition"):
-        writes_of(SETTINGS, partition_of(b"foobar", 4), Effects(forwards=[forward]), CELL, AFTER, set(), {})
+        writes_of(SETTINGS, partition_of(b"foobar", 4), "chunk", Effects(forwards=[forward]), CELL, AFTER, set(), {})
 
 
 def test_a_cell_under_the_engines_key_breaks_an_invariant() -> None:
     with pytest.raises(InvariantBroken, match="zero byte"):
-        writes_of(SETTINGS, 0, Effects(cells={ENGINE_CELL: b"1"}), CELL, AFTER, set(), {})
+        writes_of(SETTINGS, 0, "chunk", Effects(cells={ENGINE_CELL: b"1"}), CELL, AFTER, set(), {})
 
 
 @pytest.mark.parametrize(
