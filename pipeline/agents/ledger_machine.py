@@ -204,10 +204,6 @@ class LedgerMachine:
             },
         )
 
-    def idle(self, now_micros: int) -> Effects:
-        """Nothing is held back yet."""
-        return Effects()
-
     # Usage.
 
     def _usage(self, records: Sequence[InputRecord], indexes: Sequence[int], batch: Batch, records_read: int) -> None:

@@ -93,7 +93,7 @@ def published(ledger: LedgerInMemory) -> dict[str, list[tuple[Any, ...]]]:
             kind = "repeated" if isinstance(answer, CommandRepeated) else "applied"
             tell(answer.org_id, answer.org_seq, kind, answer.command_id)
     for org_id, by_seq in told.items():
-        assert sorted(by_seq) == list(range(1, len(by_seq) + 1)), f"{org_id}: org_seq has no gaps"
+        assert len(by_seq) <= max(by_seq), f"{org_id}: notices at thresholds have the numbers between"
     return {
         org_id: unknown[org_id] + [told[org_id][seq] for seq in sorted(told[org_id])] for org_id in {*told, *unknown}
     }

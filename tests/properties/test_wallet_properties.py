@@ -15,12 +15,11 @@ import pytest
 from pipeline.domain import wallet as rules
 from pipeline.domain.refusals import Refused
 from pipeline.domain.reloads import reload_id
-from pipeline.domain.wallet_state import put_together
 from schemas.events import CreditsPaused, CreditsResumed, envelope
 from schemas.instants import MICROS_PER_HOUR
 from schemas.ledger import LedgerEntry, ReloadRequested
 from tests.support.builders import CENT_PICOUSD, later, micros
-from tests.support.wallets import Purse, kinds
+from tests.support.wallets import Purse, kinds, put_together
 
 SEEDS = range(60)
 

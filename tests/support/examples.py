@@ -15,6 +15,7 @@ from schemas.events import (
     TierScope,
 )
 from schemas.month import Month
+from schemas.ledger import EntryCause, LedgerEntry, PurchaseRequested, ReloadRequested
 from schemas.notifications import AutoReloadSuspended, BalanceLow, PendingRequest, RequestsDigest, ThresholdReached
 from schemas.status import ClockStatus, MemberStatus, OrganizationStatus, StatusRecord, TierStatus
 from tests.support.builders import BILLING, DOLLAR_PICOUSD, NOON, Wire, command, micros, user
@@ -116,6 +117,23 @@ EVENTS: list[LedgerEvent] = [
                 spend_picousd=0,
             ),
         ),
+    ),
+]
+
+EVENTS += [
+    LedgerEntry(
+        **_SAID,
+        type="purchase",
+        account="wallet",
+        amount_picousd=DOLLAR_PICOUSD,
+        balance_after_picousd=DOLLAR_PICOUSD,
+        charge_month="2026-05",
+        lot_id="l-1",
+        cause=EntryCause(kind="command", id="c-1"),
+    ),
+    ReloadRequested(**_SAID, reload_id="r-1", number=1, amount_picousd=DOLLAR_PICOUSD, balance_picousd=-1),
+    PurchaseRequested(
+        **_SAID, purchase_id="p-1", amount_picousd=DOLLAR_PICOUSD, actor={"kind": "user", "id": "owner", "scopes": []}
     ),
 ]
 

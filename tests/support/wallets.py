@@ -1,12 +1,14 @@
 """A wallet for tests: one organisation, dollars in plain sight, everything published kept in order."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pipeline.domain import wallet as rules
 from pipeline.domain.booking import Booking
+from pipeline.domain.cell import Cell
 from pipeline.domain.state import Organization, State
-from pipeline.domain.wallet_state import Lot, Wallet
+from pipeline.domain.wallet_state import Lot, Payment, Reload, Wallet
 from schemas.events import Crossing, LedgerEvent
 from schemas.ledger import EntryCause, LedgerEntry
 from schemas.money import picousd_from_usd
@@ -124,3 +126,20 @@ def kinds(events: list[LedgerEvent]) -> list[str]:
     return [
         event.type if isinstance(event, LedgerEntry) else event.TYPE.removeprefix("usage-credits.") for event in events
     ]
+
+
+WALLET_CELLS: tuple[type[Cell], ...] = (Wallet, Lot, Payment, Reload)
+
+
+def put_together(cells: Iterable[Cell]) -> dict[str, Wallet]:
+    """Restored cells of wallets, in any order, as wallets by `org_id`; their watches are still to be set."""
+    parts = list(cells)
+    wallets = {cell.org_id: cell for cell in parts if isinstance(cell, Wallet)}
+    for part in parts:
+        if isinstance(part, Lot):
+            wallets[part.org_id].lots[part.lot_id] = part
+        elif isinstance(part, Payment):
+            wallets[part.org_id].payments[part.payment_id] = part
+        elif isinstance(part, Reload):
+            wallets[part.org_id].reloads[part.reload_id] = part
+    return wallets

@@ -42,14 +42,6 @@ def test_an_organisation_is_registered_once() -> None:
     assert ledger.cell("member", "acme", "ann")["role"] == "member"
 
 
-def test_the_team_plan_is_not_offered_yet() -> None:
-    ledger = LedgerInMemory()
-    ledger.commands(register(plan="team"))
-    assert refusal(ledger) == "plan_not_offered"
-    ledger.commands(set_credits())
-    assert refusal(ledger) == "unknown_organization"
-
-
 def test_switching_credits_answers_what_was_and_what_is() -> None:
     ledger = acme()
     ledger.commands(set_credits(False, command_id="off"))

@@ -165,9 +165,6 @@ WRONG: list[tuple[str, Wire]] = [
     ("set_thresholds", {"percents": list(range(1, 12))}),
     ("set_balance_notice", {"threshold_usd": 5}),
     ("buy_credits", {"currency": "EUR"}),
-    ("set_auto_reload", {"amount_usd": "10"}),  # its threshold is 10 as well
-    ("set_auto_reload", {"amount_usd": "9.99"}),
-    ("set_auto_reload", {"enabled": False, "amount_usd": "10"}),
     ("set_auto_reload", {"threshold_usd": None}),
     ("set_requests_enabled", {"enabled": 0}),
     ("set_role", {"role": "root"}),

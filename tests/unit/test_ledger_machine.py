@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from pipeline.agents import ledger_machine
+from pipeline.agents import ledger_machine, outputs
 from pipeline.engine.contract import Run
 from pipeline.engine.journal import EngineCell
 from schemas.dead_letters import Reason
@@ -127,7 +127,7 @@ def test_a_retry_within_the_horizon_is_known_also_when_one_chunk_took_weeks_toge
     accounts = [ledger.record("commands", wire, micros(first)) for wire in (register(), add_member("ann"))]
     taken = searches("e-1", 5, occurred_at=last)
     ledger.process([*accounts, ledger.record("usage", taken, micros(last))])
-    assert ledger.chunks == 1
+    assert ledger.chunks == 2  # digests fall due between accounts and usage; the clock does not move in a chunk
     ledger.usage(
         event(occurred_at="2026-06-11T00:00:00Z"), at="2026-06-11T00:00:00Z"
     )  # days are forgotten as they pass
@@ -189,7 +189,7 @@ def test_rows_are_cut_before_a_record_grows_too_large() -> None:
     ledger.usage(*(wires[start : start + 500] for start in range(0, 2_000, 500)))
     values = ledger.outputs["priced-usage"]
     assert len(values) > 1
-    assert max(map(len, values)) <= ledger_machine.MAX_VALUE_BYTES
+    assert max(map(len, values)) <= outputs.MAX_VALUE_BYTES
     assert [row.event_id for row in ledger.rows] == [wire["event_id"] for wire in wires]
 
 
@@ -202,7 +202,7 @@ def test_a_chunk_ends_when_it_has_grown_large_and_the_rest_is_offered_again(monk
     whole.usage(*records)
     assert (whole.chunks, cut.chunks) == (2, 5)  # a chunk of accounts; five thousand events, a group beyond 1,000 each
     assert cut.row_lines == whole.row_lines
-    assert cut.cells == whole.cells
+    assert _as_charged(cut.cells) == _as_charged(whole.cells)
 
 
 def test_a_chunk_of_nothing_but_duplicates_writes_only_its_counts() -> None:
@@ -254,3 +254,9 @@ def test_a_line_of_output_is_plain_json_on_one_line() -> None:
     ledger.usage(as_json(FIRST))
     (line,) = ledger.row_lines
     assert json.loads(line)["cost_picousd"] == str(5 * 10**10)
+
+
+def _as_charged(cells: dict[bytes, bytes]) -> dict[bytes, dict[str, object]]:
+    """Without the spend that was published last: when that is goes by chunks."""
+    found = {key: json.loads(value) for key, value in cells.items()}
+    return {key: {name: said for name, said in cell.items() if name != "told_picousd"} for key, cell in found.items()}

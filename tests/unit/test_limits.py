@@ -49,7 +49,7 @@ def test_the_event_that_crosses_is_charged_in_full_and_what_went_over_is_on_the_
     (breach,) = ledger.breaches
     assert breach == LimitBreached(
         org_id="acme",
-        org_seq=7,  # three commands of the setup, the limit, the two rows, and then this
+        org_seq=8,  # three commands of the setup, the limit, the first row and its notices' place, the second row
         at_micros=micros("2026-05-10T12:00:00Z"),
         scope={"kind": "organization"},
         month=MAY,

@@ -166,14 +166,3 @@ BY_TARGET: list[tuple[Wire, set[str]]] = [
 @pytest.mark.parametrize(("wire", "allowed"), BY_TARGET)
 def test_nobody_acts_on_a_higher_role(wire: Wire, allowed: set[str]) -> None:
     assert {actor for actor in ACTORS if may(wire, actor)} == allowed
-
-
-def test_what_is_not_offered_yet_is_refused_to_those_who_may() -> None:
-    ledger = ledger_with_everybody()
-    ledger.commands(
-        command("set_thresholds", command_id="a", percents=[50]),
-        set_limit("5", command_id="b", this_month_only=True),
-        command("set_thresholds", user("member"), command_id="c", percents=[50]),
-    )
-    reasons = [answer.reason for answer in ledger.answers[-3:] if isinstance(answer, CommandRefused)]
-    assert reasons == ["not_offered", "not_offered", "not_allowed"]

@@ -187,7 +187,7 @@ def test_an_answer_in_time_leaves_nothing_due() -> None:
 
 
 @pytest.mark.parametrize("first", ["failed", "unanswered"])
-def test_a_late_paid_credits_once_and_leaves_auto_reload_suspended(first: str) -> None:
+def test_a_late_paid_credits_once_and_ends_the_suspension(first: str) -> None:
     purse = reloading()
     purse.uses(6)
     if first == "failed":
@@ -195,7 +195,7 @@ def test_a_late_paid_credits_once_and_leaves_auto_reload_suspended(first: str) -
     else:
         purse.waits_until(NEXT_NOON)
     assert kinds(purse.does(rules.reload_paid, FIRST, "p-2", usd(20))) == ["purchase"]
-    assert (purse.wallet.balance_picousd, purse.wallet.reload_suspended) == (usd(24), True)
+    assert (purse.wallet.balance_picousd, purse.wallet.reload_suspended) == (usd(24), False)
     refused(purse, "reload_answered", rules.reload_paid, FIRST, "p-3", usd(20))
 
 

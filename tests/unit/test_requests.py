@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.domain import requests as rules
 from pipeline.domain.refusals import Refused
-from pipeline.domain.requests import Request, Requests, RequestStatus
+from pipeline.domain.request_state import Request, Requests, RequestStatus
 from pipeline.domain.state import Member, MemberMonth, Organization, State
 from schemas.base import SeatTier
 from schemas.notifications import PendingRequest, RequestsDigest
@@ -30,32 +30,26 @@ class Desk:
         for user_id, role in (("ann", "member"), ("bob", "member"), ("ada", "admin")):
             member = Member(org_id="acme", user_id=user_id, role=role, seat_tier="standard")
             self.organization.members[user_id] = member
-        self.requests = Requests()
-        self.enabled = enabled
+        self.organization.requests_enabled = enabled
+        self.requests = self.organization.requests
+        self.asked = 0
 
     def ask(self, user_id: str = "ann", kind: RequestKind = "credits", at: str = NOON) -> Request:
         member = self.organization.members[user_id]
-        return rules.ask(self.state, self.organization, self.requests, member, kind, micros(at), enabled=self.enabled)
+        self.asked += 1
+        return rules.ask(self.state, self.organization, member, kind, f"c-{self.asked}", micros(at))
 
-    def approve(
-        self, request_id: str, *, by: str = "ada", limit: str | int | None = None, seat_tier: SeatTier | None = None
-    ) -> rules.Approved:
-        return rules.approve(
-            self.state,
-            self.organization,
-            self.requests,
-            request_id,
-            by,
-            micros(NOON),
-            limit_picousd=None if limit is None else usd(limit),
-            seat_tier=seat_tier,
-        )
+    def approve(self, request_id: str, *, by: str = "ada", limit: str | int | None = None) -> Request:
+        amount = None if limit is None else usd(limit)
+        return rules.approve(self.state, self.organization, request_id, by, amount, micros(NOON))
 
     def deny(self, request_id: str, *, by: str = "ada") -> Request:
-        return rules.deny(self.state, self.requests, request_id, by, micros(NOON))
+        return rules.deny(self.state, self.organization, request_id, by, micros(NOON))
 
     def close(self, user_id: str = "ann", because: rules.ClosedBecause = "seat_given") -> Request | None:
-        return rules.close(self.state, self.requests, user_id, because, micros(NOON))
+        before = self.requests.pending.get(user_id)
+        rules.close(self.state, self.organization, user_id, because, micros(NOON))
+        return before
 
     def spent(self, dollars: str | int, user_id: str = "ann", month: str = "2026-05") -> None:
         own = MemberMonth(org_id="acme", user_id=user_id, month=month, spend_picousd=usd(dollars))
@@ -65,7 +59,7 @@ class Desk:
         self.organization.members[user_id].seat_tier = seat_tier
 
     def digest(self, at: str = EIGHT) -> RequestsDigest | None:
-        return rules.digest(self.state, self.organization, self.requests, micros(at))
+        return rules.digest(self.state, self.organization, micros(at))
 
 
 def refused(reason: str, act: Callable[..., Any], *what: Any, **how: Any) -> None:
@@ -113,7 +107,7 @@ def test_where_requests_are_off_nobody_asks_and_pending_ones_are_reviewed() -> N
     desk.enabled = False
     refused("requests_disabled", desk.ask, "bob")
     refused("requests_disabled", desk.ask, "ann")
-    assert desk.approve(pending.request_id, limit=10).request.status == "approved"
+    assert desk.approve(pending.request_id, limit=10).status == "approved"
 
 
 def test_on_team_there_is_nothing_to_ask_for() -> None:
@@ -171,7 +165,7 @@ def test_nobody_approves_their_own() -> None:
     desk = Desk()
     request = desk.ask("ada")
     refused("own_request", desk.approve, request.request_id, limit=10)
-    assert desk.approve(request.request_id, by="owner", limit=10).request.status == "approved"
+    assert desk.approve(request.request_id, by="owner", limit=10).status == "approved"
 
 
 def test_approving_never_switches_the_organisation_on() -> None:

@@ -4,10 +4,9 @@ import json
 from random import Random
 
 from pipeline.domain import wallet as rules
-from pipeline.domain.state import Cell
-from pipeline.domain.wallet_state import WALLET_CELLS, put_together
+from pipeline.domain.cell import Cell
 from tests.support.builders import NOON, later, micros
-from tests.support.wallets import Purse, usd
+from tests.support.wallets import WALLET_CELLS, Purse, put_together, usd
 
 KINDS = {cell.KIND: cell for cell in WALLET_CELLS}
 
