@@ -1,4 +1,4 @@
-"""The ledger does what the auditor says: random histories of whole accounts, cut into chunks and restarted at random."""
+"""The ledger does what the auditor says: random histories of whole accounts, in random chunks, with restarts."""
 
 import os
 import random
@@ -58,7 +58,8 @@ def compare(seed: int) -> None:
         expected = dict(enumerate(auditor.published(org_id), start=1))
         for org_seq in range(1, max([*found, *expected], default=0) + 1):
             assert found.get(org_seq) == expected.get(org_seq), (
-                f"seed {seed}, {org_id}, org_seq {org_seq}:\n  ledger  {found.get(org_seq)}\n  auditor {expected.get(org_seq)}"
+                f"seed {seed}, {org_id}, org_seq {org_seq}:\n"
+                f"  ledger  {found.get(org_seq)}\n  auditor {expected.get(org_seq)}"
             )
         compare_money(seed, ledger, auditor, org_id, lots)
         compare_decisions(seed, ledger, auditor, org_id)

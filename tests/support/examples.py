@@ -14,8 +14,8 @@ from schemas.events import (
     OrganizationScope,
     TierScope,
 )
-from schemas.month import Month
 from schemas.ledger import EntryCause, LedgerEntry, PurchaseRequested, ReloadRequested
+from schemas.month import Month
 from schemas.notifications import AutoReloadSuspended, BalanceLow, PendingRequest, RequestsDigest, ThresholdReached
 from schemas.status import ClockStatus, MemberStatus, OrganizationStatus, StatusRecord, TierStatus
 from tests.support.builders import BILLING, DOLLAR_PICOUSD, NOON, Wire, command, micros, user

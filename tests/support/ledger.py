@@ -91,7 +91,7 @@ class LedgerInMemory(replay.LedgerInMemory):
     # What comes out.
 
     def published(self, org_id: str) -> list[LedgerEvent | PricedUsage]:
-        """Rows and events of an organisation, in the order of `org_seq`; burns beside the row whose number they bear."""
+        """Rows and events of an organisation in the order of `org_seq`; burns beside the row whose number they bear."""
         topics = ("limit-breaches", "account-events", "ledger-entries", "reload-requests", "notifications")
         events = [read_event(value) for topic in topics for value in self.outputs.get(topic, ())]
         found = [what for what in [*self.rows, *events] if what.org_id == org_id]

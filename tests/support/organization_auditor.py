@@ -90,7 +90,7 @@ class Organization:
     members: dict[str, tuple[str, str]]  # role, seat tier
     credits_on: bool = False
     limits: list[int | None] = field(default_factory=list)  # every one there ever was, in picodollars
-    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answers: dict[str, tuple[datetime, dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def limit(self) -> int | None:
@@ -259,9 +259,12 @@ class Auditor:
         told = self.published.setdefault(org_id, [])
         organization = self.organizations.get(org_id)
         if organization is not None and command_id in organization.answers:
-            same = organization.answers[command_id] == command
-            told.append(("repeated", command_id) if same else ("refused", command_id, "command_id_reused"))
-            return
+            answered_at, before = organization.answers[command_id]
+            if self.now - answered_at <= timedelta(days=35):
+                told.append(
+                    ("repeated", command_id) if before == command else ("refused", command_id, "command_id_reused")
+                )
+                return
         refusal = self._why_not(command, organization)
         if refusal is None and organization is None:
             organization = self.organizations[org_id] = Organization(
@@ -270,7 +273,7 @@ class Auditor:
         if organization is None:
             told.append(("refused", command_id, refusal))
             return
-        organization.answers[command_id] = command
+        organization.answers[command_id] = (self.now, command)
         if refusal is not None:
             told.append(("refused", command_id, refusal))
             return

@@ -2,7 +2,8 @@
 
 A usage record holds lines `key id amount`; each adds amount × the key's multiplier to the key's total and writes one
 line to `toy-out`. A command is one line `key multiplier`. With a period, the number of events is written down at every
-period's end: something that falls due. Idle, it publishes its clock on `toy-clock`, if that has moved. Some amounts are words: `boom` is a bug, `halt` a broken invariant, `huge` an
+period's end: something that falls due. Idle, it publishes its clock on `toy-clock`, if that has moved. Some amounts
+are words: `boom` is a bug, `halt` a broken invariant, `huge` an
 output that no topic takes.
 
     python -m tests.support.toy_ledger '{"kafka": {"bootstrap_servers": "…"}, "prefix": "t1-"}'

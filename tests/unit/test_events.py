@@ -113,6 +113,9 @@ IN_THE_TIER = MemberScope(user_id="ann", seat_tier="premium")
 LIMIT = [{"scope": MEMBER}, {"scope": IN_THE_TIER}, {"scope": TierScope(seat_tier="premium")}, {"limit_version": 9}]
 LIMIT += [{"month": Month(2026, 6)}]
 TELLS_APART: dict[str, list[Any]] = {
+    "ledger.entry": ({"org_seq": 99}, {"account": "unbilled"}, {"type": "grant"}, {"lot_id": "l-2"}),
+    "reload.requested": ({"reload_id": "r-2", "number": 2},),
+    "purchase.requested": ({"purchase_id": "p-2"},),
     "limit.breached": [*LIMIT, {"episode": 3}],
     "limit.resumed": [LIMIT[0], *LIMIT[2:], {"episode": 3}],
     "credits.paused": [{"pause_number": 2}],

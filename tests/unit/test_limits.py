@@ -49,7 +49,7 @@ def test_the_event_that_crosses_is_charged_in_full_and_what_went_over_is_on_the_
     (breach,) = ledger.breaches
     assert breach == LimitBreached(
         org_id="acme",
-        org_seq=8,  # three commands of the setup, the limit, the first row and its notices' place, the second row
+        org_seq=9,  # three commands of the setup, the limit, a row, its notices at 50 and 80 %, a row, and then this
         at_micros=micros("2026-05-10T12:00:00Z"),
         scope={"kind": "organization"},
         month=MAY,

@@ -154,7 +154,6 @@ def test_command_ids_differ_within_an_organization_and_are_the_same_in_every_run
         ("thresholds: [50, half]", "'half'; write a whole number"),
         ("members: ann", "'ann'; write a list, each entry on a line of its own with a dash before it"),
         ("members:", "it has no value; write a list, each entry on a line of its own with a dash before it"),
-        ("auto_reload: {threshold_usd: 9, amount_usd: 9}", "amount_usd must exceed threshold_usd"),
         ("members: [{seat_tier: premium}]", "user_id is missing; write `user_id: bruno`"),
         ("members: [{user_id: ann}, {user_id: ann}]", "ann is there twice; take one out"),
         ("members: [{user_id: olga, role: admin}]", "olga is the primary owner; leave it out"),

@@ -164,22 +164,6 @@ def test_what_expires_first_burns_first_whenever_it_was_added() -> None:
     assert purse.rests() == [usd("0.50"), usd(3), usd(10)]
 
 
-def test_promotional_burns_before_corrections_and_those_before_paid_then_the_earliest_added() -> None:
-    purse = holding(1, 2)
-    purse.does(rules.adjust, "credit", usd(3))
-    purse.does(rules.adjust, "credit", usd(4))
-    purse.does(rules.grant, usd(5), None)
-    purse.does(rules.grant, usd(6), None)
-    assert [(lot.kind, lot.rest_picousd) for lot in purse.lots] == [
-        ("promotional", usd(5)),
-        ("promotional", usd(6)),
-        ("correction", usd(3)),
-        ("correction", usd(4)),
-        ("paid", usd(1)),
-        ("paid", usd(2)),
-    ]
-
-
 # Debt.
 
 
@@ -483,7 +467,6 @@ def test_a_balance_survives_enterprise_and_nothing_is_told_of_it_there() -> None
 @pytest.mark.parametrize(
     ("rule", "what"),
     [
-        (rules.grant, (usd(1), None)),
         (rules.set_notice, (usd(1),)),
         (rules.set_auto_reload, (True, usd(1), usd(2), None)),
         (rules.request_purchase, (usd(1), "c", OWNER)),
