@@ -91,21 +91,22 @@ def differences(was: Outcome, would_be: Outcome) -> list[tuple[str, Who, Charged
 
 
 def entry_sums(events: Iterable[LedgerEvent]) -> list[EntrySum]:
-    """Ledger entries by organisation, month, account and type, in the order of their first."""
+    """Ledger entries by organisation, month, account and type: in this order, types in that of their first."""
     sums: dict[tuple[str, str, str, str], list[int]] = {}
     for entry in events:
         if isinstance(entry, LedgerEntry):
             of = sums.setdefault((entry.org_id, str(entry.charge_month), entry.account, entry.type), [0, 0])
             of[0] += 1
             of[1] += entry.amount_picousd
-    return [EntrySum(*key, entries=count, amount_picousd=amount) for key, (count, amount) in sums.items()]
+    found = [EntrySum(*key, entries=count, amount_picousd=amount) for key, (count, amount) in sums.items()]
+    return sorted(found, key=lambda entry: (entry.org_id, entry.month, entry.account))
 
 
 def balances(events: Iterable[LedgerEvent]) -> dict[tuple[str, str], int]:
-    """The balance of every account after its last entry."""
-    return {
-        (entry.org_id, entry.account): entry.balance_after_picousd for entry in events if isinstance(entry, LedgerEntry)
-    }
+    """The balance of every account after its last entry, by organisation."""
+    entries = [event for event in events if isinstance(event, LedgerEntry)]
+    found = {(entry.org_id, entry.account): entry.balance_after_picousd for entry in entries}
+    return dict(sorted(found.items()))
 
 
 def dollars(value: Any) -> Any:

@@ -3,15 +3,13 @@
 It is read from `credit-status`, as products read it (R34).
 """
 
-import json
 from dataclasses import dataclass, field
 
 from pipeline.replay import LedgerInMemory
 from pipeline.simulate.spend import Who
+from pipeline.topics import CREDIT_STATUS
 from schemas.month import Month
-from schemas.status import LimitedStatus, MemberStatus, TierStatus, read_status
-
-STATUS_TOPIC = "credit-status"
+from schemas.status import LimitedStatus, MemberStatus, OrganizationStatus, TierStatus, read_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +40,14 @@ def limits_in_force(ledger: LedgerInMemory) -> LimitsInForce:
     """Those that hold at the ledger's time; one for this month only counts in its month."""
     month = str(Month.containing(ledger.now_micros))
     found = LimitsInForce()
-    for key, value in ledger.latest.get(STATUS_TOPIC, {}).items():
-        status = read_status(key, value)
+    latest = ledger.latest.get(CREDIT_STATUS.name, {})
+    statuses = [read_status(key, value) for key, value in latest.items()]
+    on_team = {each.org_id for each in statuses if isinstance(each, OrganizationStatus) and each.plan == "team"}
+    for status in statuses:
         if not isinstance(status, LimitedStatus):
             continue
+        if isinstance(status, TierStatus) and status.org_id in on_team:
+            continue  # inert there (R7)
         who, applies_to = _who(status), "own"
         if isinstance(status, MemberStatus):
             found.seats[who] = status.seat_tier
@@ -54,8 +56,6 @@ def limits_in_force(ledger: LedgerInMemory) -> LimitsInForce:
         limit_picousd = status.raise_picousd if status.raise_month == month else status.limit_picousd
         if limit_picousd is not None:
             found.by_who[who] = LimitInForce(limit_picousd, applies_to)
-    if STATUS_TOPIC not in ledger.latest:
-        _read_cells(ledger, found)
     return found
 
 
@@ -63,11 +63,3 @@ def _who(status: LimitedStatus) -> Who:
     if isinstance(status, TierStatus):
         return Who(status.org_id, seat_tier=status.seat_tier)
     return Who(status.org_id, user_id=status.user_id if isinstance(status, MemberStatus) else "")
-
-
-def _read_cells(ledger: LedgerInMemory, found: LimitsInForce) -> None:
-    """Without statuses the organisations' cells say theirs."""
-    for value in ledger.cells.values():
-        cell = json.loads(value)
-        if cell.get("cell") == "organization" and cell.get("limit_picousd") is not None:
-            found.by_who[Who(cell["org_id"])] = LimitInForce(int(cell["limit_picousd"]), "own")

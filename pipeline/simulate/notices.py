@@ -55,7 +55,8 @@ def _what(event: LedgerEvent) -> str:
             return f"requests waiting on {event.day}: {people}"
         case ReloadRequested():
             balance = headroom_for_people(event.balance_picousd)
-            return f"reload {event.number}: billing is asked for {spend_for_people(event.amount_picousd)} at {balance}"
+            amount = spend_for_people(event.amount_picousd)
+            return f"reload {event.number}: billing is asked for {amount}, balance {balance}"
         case PurchaseRequested():
             return f"{event.actor.id} buys credits: billing is asked for {spend_for_people(event.amount_picousd)}"
     return event.TYPE.removeprefix("usage-credits.")

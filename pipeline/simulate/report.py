@@ -26,6 +26,9 @@ from schemas.events import (
 from schemas.money import headroom_for_people, spend_for_people, usd_from_picousd
 
 WIDTH = 100
+_IN_ONE_LINE = ("at", "paused until", "spend", "limit", "over by", "amount", "was", "would be", "difference")
+"""Headings of columns whose values nobody could read cut in two: instants and amounts."""
+
 PAUSES = (LimitBreached, LimitResumed, CreditsPaused, CreditsResumed)
 
 
@@ -141,9 +144,9 @@ def _pauses(outcome: Outcome, which: str) -> Iterator[RenderableType]:
 def _pause(event: LedgerEvent) -> Sequence[RenderableType]:
     match event:
         case LimitBreached():
-            cause = "" if event.cause == "usage" else f", {event.cause.replace('_', ' ')}"
+            cause = "" if event.cause == "usage" else f",\n{event.cause.replace('_', ' ')}"
             return (
-                scope_for_people(event.org_id, event.scope),
+                _scope_over_lines(event),
                 Text(f"reached{cause}", "red"),
                 spend_for_people(event.limit_picousd),
                 spend_for_people(event.spend_picousd),
@@ -152,8 +155,8 @@ def _pause(event: LedgerEvent) -> Sequence[RenderableType]:
             )
         case LimitResumed():
             return (
-                scope_for_people(event.org_id, event.scope),
-                Text(f"passes again, {event.cause.replace('_', ' ')}", "green"),
+                _scope_over_lines(event),
+                Text(f"passes again,\n{event.cause.replace('_', ' ')}", "green"),
                 "–" if event.limit_picousd is None else spend_for_people(event.limit_picousd),
                 spend_for_people(event.spend_picousd),
                 "",
@@ -161,11 +164,16 @@ def _pause(event: LedgerEvent) -> Sequence[RenderableType]:
             )
         case CreditsPaused():
             balance = f"balance {headroom_for_people(event.balance_picousd)}"
-            return (event.org_id, Text(f"all paused, {balance}", "red"), "", "", "", "the balance is above 0")
+            return (event.org_id, Text(f"all paused,\n{balance}", "red"), "", "", "", "balance > 0")
         case CreditsResumed():
             balance = f"balance {headroom_for_people(event.balance_picousd)}"
-            return (event.org_id, Text(f"resumed, {balance}", "green"), "", "", "", "")
+            return (event.org_id, Text(f"resumed,\n{balance}", "green"), "", "", "", "")
     raise TypeError(type(event).__name__)
+
+
+def _scope_over_lines(event: LimitBreached | LimitResumed) -> str:
+    """The table is a narrow one: the seat stands below its member."""
+    return scope_for_people(event.org_id, event.scope).replace(", ", ",\n")
 
 
 def _rest(outcome: Outcome) -> Iterator[RenderableType]:
@@ -241,7 +249,7 @@ def _table(*headings: str, right: Sequence[int] = ()) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=True)
     for index, heading in enumerate(headings):
         justify: Literal["left", "right"] = "right" if index in right else "left"
-        table.add_column(heading, justify=justify, overflow="fold", no_wrap=heading in ("at", "paused until"))
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=heading in _IN_ONE_LINE)
     return table
 
 

@@ -264,3 +264,15 @@ def test_the_example_reads_well_at_a_hundred_columns() -> None:
     assert max(map(len, shown.splitlines())) <= 100
     for title in ("Month to date", "Limits reached, pauses", "Refused"):
         assert f"\n{title}  " in shown
+    assert " $0.05490065 " in shown  # an amount is never cut in two
+
+
+def test_entries_stand_by_organization() -> None:
+    simulated = json.loads(CliRunner().invoke(main, [*EXAMPLE, "--json"]).stdout)
+    assert [(entry["org_id"], entry["type"]) for entry in simulated["ledger"]] == [
+        ("cinder", "burn"),
+        ("meridian", "purchase"),
+        ("meridian", "burn"),
+        ("northwind", "burn"),
+    ]
+    assert [balance["org_id"] for balance in simulated["balances"]] == ["cinder", "meridian", "northwind"]

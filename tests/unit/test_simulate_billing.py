@@ -20,6 +20,7 @@ from schemas.commands import COMMANDS
 from schemas.events import envelope
 from schemas.instants import MICROS_PER_SECOND
 from schemas.ledger import PurchaseRequested, ReloadRequested
+from schemas.organization import Plan
 from schemas.status import LimitedStatus, MemberStatus, OrganizationStatus, TierStatus
 from tests.support.builders import DOLLAR_PICOUSD, command, micros, user
 from tests.support.ledger import LedgerInMemory
@@ -163,3 +164,16 @@ def test_a_members_limit_is_their_own_else_that_of_each_member_of_their_tier() -
     assert found == {Who("acme", user_id="ann"): 3, Who("acme", user_id="bob"): 5, Who("acme", user_id="cem"): None}
     assert limits.of(Who("acme")) == limits.by_who[Who("acme")]
     assert limits.by_who[Who("acme")].limit_picousd == 2  # raised for this month
+
+
+@pytest.mark.parametrize(("plan", "limit"), [("enterprise", 3), ("team", None)])
+def test_a_tiers_limit_is_none_on_team_where_it_is_inert(plan: Plan, limit: int | None) -> None:
+    ledger = LedgerInMemory(now_micros=BEGIN)
+    statuses: list[LimitedStatus] = [
+        TierStatus(org_id="acme", org_seq=2, seat_tier="standard", limit_picousd=3),
+        MemberStatus(org_id="acme", org_seq=4, user_id="ann"),
+        OrganizationStatus(org_id="acme", org_seq=5, plan=plan),
+    ]
+    ledger.latest["credit-status"] = {status.key(): status.value() for status in statuses}
+    found = limits_in_force(ledger).of(Who("acme", user_id="ann"))
+    assert (found and found.limit_picousd) == limit
