@@ -6,10 +6,22 @@ from itertools import product
 import pytest
 
 from pipeline.domain.permissions import PERMISSIONS, why_not
+from pipeline.domain.reloads import reload_id
 from schemas.commands import COMMANDS, Command
-from schemas.events import CommandApplied, CommandRefused
+from schemas.events import CommandApplied, CommandRefused, event_id
 from tests.support import examples
-from tests.support.builders import BILLING, OPERATOR, Wire, add_member, command, register, set_credits, set_limit, user
+from tests.support.builders import (
+    BILLING,
+    NOON,
+    OPERATOR,
+    Wire,
+    add_member,
+    command,
+    register,
+    set_credits,
+    set_limit,
+    user,
+)
 from tests.support.ledger import LedgerInMemory
 
 ACTORS: dict[str, Wire] = {
@@ -46,10 +58,10 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 
-def ledger_with_everybody() -> LedgerInMemory:
+def ledger_with_everybody(plan: str = "enterprise") -> LedgerInMemory:
     ledger = LedgerInMemory()
     ledger.commands(
-        register(),
+        register(plan=plan),
         add_member("another-owner", role="owner"),
         add_member("admin", role="admin"),
         add_member("member"),
@@ -142,6 +154,88 @@ def test_every_actor_with_every_command_about_a_plain_member(name: str) -> None:
         wire = wire | {"user_id": "member"}
     allowed = MAY[name] | (ONESELF if name == "set_contact" else set())
     assert {actor for actor in ACTORS if may(wire, actor)} == allowed
+
+
+# The same table through the ledger: every command as somebody could give it, were they allowed to.
+
+GIVEN: dict[str, Wire] = {
+    **examples.COMMANDS,
+    "register_organization": examples.COMMANDS["register_organization"] | {"org_id": "newcomer"},
+    "change_plan": examples.COMMANDS["change_plan"] | {"plan": "team"},
+    "report_reload_paid": examples.COMMANDS["report_reload_paid"] | {"reload_id": reload_id("acme", 1)},
+    "report_reload_failed": examples.COMMANDS["report_reload_failed"] | {"reload_id": reload_id("acme", 1)},
+    "approve_request": examples.COMMANDS["approve_request"] | {"request_id": event_id("request", "acme", "ask")},
+    "deny_request": examples.COMMANDS["deny_request"] | {"request_id": event_id("request", "acme", "ask")},
+}
+ABOUT_A_MEMBER = {name for name, wire in GIVEN.items() if "user_id" in wire} - {"add_member"}
+BEFORE: dict[str, list[Wire]] = {
+    "refund_purchase": [GIVEN["confirm_payment"]],
+    "report_reload_paid": [GIVEN["set_auto_reload"]],
+    "report_reload_failed": [GIVEN["set_auto_reload"]],
+    "approve_request": [set_credits(), command("request_credits", user("member"), command_id="ask", kind="credits")],
+    "deny_request": [command("request_credits", user("member"), command_id="ask", kind="credits")],
+    "reinstate_organization": [GIVEN["suspend_organization"]],
+    "set_member_credits": [GIVEN["set_member_credits"] | {"user_id": "member", "enabled": False}],
+    "set_user_limit": [GIVEN["set_user_limit"] | {"user_id": "member", "limit_usd": "5"}],
+    "set_thresholds": [GIVEN["set_thresholds"] | {"percents": []}],
+}
+"""What must have happened, so that a command has something to change."""
+
+TEAM = {"set_balance_notice", "buy_credits", "set_auto_reload", "report_reload_paid", "report_reload_failed"}
+ASKS_ONLY = {"buy_credits", "set_contact"}
+"""What is asked of billing, and what is written elsewhere: the ledger's own memory does not change."""
+
+
+def ledger_before(name: str) -> LedgerInMemory:
+    ledger = ledger_with_everybody("team" if name in TEAM else "enterprise")
+    ledger.commands(
+        *(
+            wire | {"command_id": f"before-{number}"} if wire["command_id"] == "c" else wire
+            for number, wire in enumerate(BEFORE.get(name, []))
+        )
+    )
+    assert all(isinstance(answer, CommandApplied) for answer in ledger.answers)
+    ledger.wait_until(NOON)  # members are looked at, where a command reached all of them
+    return ledger
+
+
+def given_by(name: str, actor: str) -> Wire:
+    whom = {"user_id": "member"} if name in ABOUT_A_MEMBER else {}
+    return GIVEN[name] | whom | {"command_id": "the-one", "actor": ACTORS[actor]}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_who_may_not_is_refused_and_nothing_changes_but_that_it_was_asked(name: str) -> None:
+    ledger = ledger_before(name)
+    before = without_answers(ledger)
+    others = ACTORS.keys() - MAY[name] - (ONESELF if name == "set_contact" else set())
+    assert others
+    for number, actor in enumerate(sorted(others)):
+        published = {topic: len(values) for topic, values in ledger.outputs.items() if topic != "credit-status"}
+        ledger.commands(given_by(name, actor) | {"command_id": f"by-{number}"})
+        answer = ledger.answers[-1]
+        assert isinstance(answer, CommandRefused), actor
+        # Who, what, why: the audit log has it.
+        assert (answer.command, answer.reason) == (name, "not_allowed"), actor
+        assert answer.actor.model_dump(mode="json") == ACTORS[actor]
+        assert answer.detail
+        assert without_answers(ledger) == before, actor
+        now = {topic: len(values) for topic, values in ledger.outputs.items() if topic != "credit-status"}
+        assert now == published | {"account-events": published["account-events"] + 1}, actor
+
+
+PAIRS = [(name, actor) for name in GIVEN for actor in ACTORS if actor in MAY[name]]
+
+
+@pytest.mark.parametrize(("name", "actor"), PAIRS)
+def test_who_may_is_obeyed(name: str, actor: str) -> None:
+    ledger = ledger_before(name)
+    before = without_answers(ledger)
+    ledger.commands(given_by(name, actor))
+    answer = ledger.answers[-1]
+    assert isinstance(answer, CommandApplied), answer
+    assert (answer.command, answer.actor.model_dump(mode="json")) == (name, ACTORS[actor])
+    assert (without_answers(ledger) == before) is (name in ASKS_ONLY)
 
 
 BY_TARGET: list[tuple[Wire, set[str]]] = [
