@@ -15,7 +15,7 @@ from schemas.instants import Instant, format_instant
 from schemas.money import Picousd
 from schemas.month import MonthText
 
-ResumeCause = Literal["limit_changed", "seat_changed", "plan_changed", "member_added", "correction"]
+ResumeCause = Literal["limit_changed", "seat_changed", "plan_changed", "correction"]
 """Besides a command about the limit, what may make it bind or pass: another seat (R30), another plan (R7), coming back
 after a removal (R31), a correction (R15)."""
 
@@ -150,8 +150,8 @@ class CommandApplied(LedgerEvent):
     after: dict[str, Any]
 
     def identity(self) -> tuple[object, ...]:
-        """A command is applied once."""
-        return (self.command_id,)
+        """A command is applied once, as long as its id is remembered."""
+        return (self.command_id, self.org_seq)
 
 
 class CommandRefused(LedgerEvent):
@@ -166,8 +166,8 @@ class CommandRefused(LedgerEvent):
     detail: str
 
     def identity(self) -> tuple[object, ...]:
-        """A command refused without being remembered may be refused again, for another reason."""
-        return (self.command_id, self.reason, self.org_seq if self.reason == "command_id_reused" else 0)
+        """One refused without being remembered may be refused again; of an unknown organisation for the same reason."""
+        return (self.command_id, self.reason, self.org_seq)
 
 
 class CommandRepeated(LedgerEvent):

@@ -78,8 +78,10 @@ class RequestsDigest(LedgerEvent):
     TYPE: ClassVar[str] = "usage-credits.requests.digest"
 
     day: Day
+    part: Count = Field(default=1, description="of many requests each notice holds some, the first part is 1")
+    parts: Count = 1
     requests: tuple[PendingRequest, ...] = Field(strict=False, min_length=1)
 
     def identity(self) -> tuple[object, ...]:
-        """One a day."""
-        return (self.day,)
+        """One a day and part."""
+        return (self.day, self.part)

@@ -52,6 +52,7 @@ from schemas.dead_letters import Origin, Reason
 RULES_VERSION = 1
 GROUP_EVENTS = 500
 MAX_CHUNK_EVENTS = 20_000
+MAX_ADVANCE_BYTES = 50_000
 MAX_CHUNK_BYTES = 16_000_000
 _FORGET_WITH_A_CHUNK = 20
 _FORGET_WHEN_IDLE = 2_000
@@ -107,8 +108,8 @@ class LedgerMachine:
             if events is None:
                 break
             self._outputs.publish(events)
-            if self.state.reviews:
-                break  # a slice is as much as the loop should be held for
+            if self.state.reviews or self._outputs.size_bytes > MAX_ADVANCE_BYTES:
+                break  # a slice, or as much as this, is what the loop should be held for
         self.charging.time_moved()
         return self.finish()
 

@@ -86,7 +86,7 @@ class Outputs:
         begin = size = 0
         for end in range(0, len(pieces), _STRIDE_PIECES):
             more = sum(map(len, pieces[end : end + _STRIDE_PIECES]))
-            if size + more > MAX_VALUE_BYTES:
+            if begin < end and size + more > MAX_VALUE_BYTES:
                 records.append(Output(None, b"".join(pieces[begin:end])))
                 begin, size = end, 0
             size += more

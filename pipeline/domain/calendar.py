@@ -17,7 +17,7 @@ from schemas.month import Month
 AT_ONCE_MICROS = 1
 """A calendar not opened yet, and a review, are due at any time, before anything else."""
 
-DIGESTS_AT_ONCE = 100
+DIGESTS_AT_ONCE = 20
 
 
 def next_due_micros(state: State, rules: Rules) -> int:
@@ -86,9 +86,7 @@ def _digest(state: State, digest_micros: int) -> list[LedgerEvent]:
     waiting = sorted(org_id for org_id in waiting if org_id > calendar.digested_org)[:DIGESTS_AT_ONCE]
     events: list[LedgerEvent] = []
     for org_id in waiting:
-        digest = requests.digest(state, state.organizations[org_id], digest_micros)
-        if digest is not None:
-            events.append(digest)
+        events += requests.digest(state, state.organizations[org_id], digest_micros)
     if len(waiting) == DIGESTS_AT_ONCE:
         calendar.digesting_micros, calendar.digested_org = digest_micros, waiting[-1]
     else:

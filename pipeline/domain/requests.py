@@ -18,6 +18,9 @@ from schemas.organization import RequestKind
 Action = Literal["approve", "deny", "close"]
 ClosedBecause = Literal["plan_changed", "seat_given", "limit_given", "member_removed", "organization_closed"]
 
+PART_REQUESTS = 1_000
+"""At most some 500 bytes each: a record of them stays below 900 kB."""
+
 TRANSITIONS: dict[tuple[RequestStatus, Action], RequestStatus] = {
     ("pending", "approve"): "approved",
     ("pending", "deny"): "denied",
@@ -35,11 +38,11 @@ def ask(
     """
     if not organization.requests_enabled:
         raise Refused("requests_disabled", f"{organization.org_id} takes no requests")
-    if kind == "premium_seat" and member.seat_tier == "premium":
-        raise Refused("already_on_premium", f"{member.user_id} has a Premium seat")
     pending = organization.requests.pending.get(member.user_id)
     if pending is not None:
         return pending
+    if kind == "premium_seat" and member.seat_tier == "premium":
+        raise Refused("already_on_premium", f"{member.user_id} has a Premium seat")
     request = Request(
         org_id=organization.org_id,
         request_id=event_id("request", organization.org_id, command_id),
@@ -119,19 +122,24 @@ def outstanding(state: State, organization: Organization) -> list[PendingRequest
     ]
 
 
-def digest(state: State, organization: Organization, set_hour_micros: int) -> RequestsDigest | None:
-    """The mail of the day whose set hour this is; none where nothing is outstanding (R37)."""
+def digest(state: State, organization: Organization, set_hour_micros: int) -> list[RequestsDigest]:
+    """The notices of the day whose set hour this is, in parts that fit a record; none where nothing waits (R37)."""
     waiting = outstanding(state, organization)
-    if not waiting:
-        return None
-    state.touch(organization)
-    return RequestsDigest(
-        org_id=organization.org_id,
-        org_seq=organization.next_seq(),
-        at_micros=set_hour_micros,
-        day=format_instant(set_hour_micros)[:10],
-        requests=tuple(waiting),
-    )
+    if waiting:
+        state.touch(organization)
+    begins = range(0, len(waiting), PART_REQUESTS)
+    return [
+        RequestsDigest(
+            org_id=organization.org_id,
+            org_seq=organization.next_seq(),
+            at_micros=set_hour_micros,
+            day=format_instant(set_hour_micros)[:10],
+            part=part,
+            parts=len(begins),
+            requests=tuple(waiting[begin : begin + PART_REQUESTS]),
+        )
+        for part, begin in enumerate(begins, start=1)
+    ]
 
 
 def last_set_hour_micros(hour: int, now_micros: int) -> int:

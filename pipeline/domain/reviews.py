@@ -11,7 +11,7 @@ from pipeline.domain.limits import Occasion
 from pipeline.domain.state import State
 from schemas.events import LedgerEvent
 
-SLICE_MEMBERS = 500
+SLICE_MEMBERS = 100
 
 
 def advance(state: State) -> list[LedgerEvent]:

@@ -5,8 +5,9 @@ Organization → months → tiers. Derived attributes (not in FIELDS) follow fro
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 from json import dumps
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -480,7 +481,7 @@ class State:
         self.told: dict[Cell, None] = {}
         self.reviews: dict[str, None] = {}
         self.wallets_due: list[tuple[int, str]] = []
-        self._to_forget: list[Organization] = []
+        self._forgetting: Iterator[None] = iter(())
 
     def touch(self, cell: Cell) -> None:
         """Have the cell written with the chunk under way."""
@@ -574,22 +575,26 @@ class State:
 
     def forget_months(self) -> None:
         """A month closed: what members and tiers spent in it will be let go of, little by little."""
-        self._to_forget = list(self.organizations.values())
+        self._forgetting = self._forget_one_by_one()
 
     def forget_some(self, budget: int) -> None:
-        """Let go of closed months of about so many members; what the organisation was charged stays (R41)."""
+        """Let go of closed months of so many members; what the organisation was charged stays (R41)."""
+        for _ in islice(self._forgetting, budget):
+            pass
+
+    def _forget_one_by_one(self) -> Iterator[None]:
         closed = self.calendar.closed_through
-        while self._to_forget and budget > 0:
-            organization = self._to_forget.pop()
-            budget -= 1 + len(organization.members)
+        for organization in list(self.organizations.values()):
             for month in organization.months.values():
                 if month.month <= closed:
                     for tier in month.tiers.values():
                         self._forget(tier)
                     month.tiers.clear()
-            for member in organization.members.values():
+            yield
+            for member in list(organization.members.values()):
                 for name in [name for name in member.months if name <= closed]:
                     self._forget(member.months.pop(name))
+                yield
 
     def _forget(self, month: ScopeMonth) -> None:
         month.is_forgotten = True

@@ -1,5 +1,6 @@
 """Reading a record of an input: when it first arrived, where it first lay, whether it is a tick (R43, R44)."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ TICK_TYPE = b"usage-credits.tick.v1"
 
 # Headers are written by whoever may write the topic: what they say is bounded, so that none stops a partition.
 _MOST_DIGITS = 18
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what Kafka takes for a topic's name
 
 FORWARD_MAX_BYTES = 1_000_000
 """One event a record, at most what a record may have (R17); the input topics themselves take 2 MB."""
@@ -74,5 +76,7 @@ def _header(headers: Headers, name: str) -> bytes | None:
 def _parsed_origin(text: bytes) -> Origin | None:
     parts = text.decode("utf-8", "replace").rsplit("/", 3)
     if len(parts) != 4 or not all(part.isdecimal() and len(part) <= _MOST_DIGITS for part in parts[1:]):
+        return None
+    if _TOPIC.fullmatch(parts[0]) is None:
         return None
     return Origin(parts[0], int(parts[1]), int(parts[2]), int(parts[3]))

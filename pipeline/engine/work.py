@@ -2,9 +2,9 @@
 
 import asyncio
 
-from pipeline.engine.contract import Chunk, Effects, Run
+from pipeline.engine.contract import Chunk, Effects, Input, Run
 
-SLICE_RECORDS = 250
+SLICE_RECORDS: dict[Input, int] = {"usage": 250, "commands": 20}
 """So many records stay in the processor's cache, and heartbeats and commits get the loop in between."""
 
 
@@ -17,8 +17,9 @@ async def work(chunk: Chunk) -> Effects:
     machine = chunk.machine
     machine.begin(chunk.now_micros, chunk.quarantined)
     for run in chunk.runs:
-        for start in range(0, len(run.records), SLICE_RECORDS):
-            if not machine.take(Run(run.input, run.records[start : start + SLICE_RECORDS])):
+        size = SLICE_RECORDS[run.input]
+        for start in range(0, len(run.records), size):
+            if not machine.take(Run(run.input, run.records[start : start + size])):
                 return machine.finish()
             await asyncio.sleep(0)
     return machine.finish()

@@ -17,6 +17,8 @@ from pipeline.engine.transaction import ClockRefused, check_clock
 from pipeline.engine.work import SLICE_RECORDS, answer, work
 from pipeline.engine.writes import writes_of
 
+USAGE_SLICE = SLICE_RECORDS["usage"]
+
 
 @dataclass
 class Record:
@@ -62,14 +64,16 @@ def test_an_event_lies_first_where_it_is_found() -> None:
 
 def test_a_forwarded_event_keeps_its_first_origin_and_arrival_however_often_it_moves() -> None:
     source = Record(offset=7, timestamp=1_700)
-    once = forward_headers(Forward("usage", b"org", b"{}", source, 3), "a/b", 2)
+    once = forward_headers(Forward("usage", b"org", b"{}", source, 3), "a.b", 2)
     moved = Record(offset=99, timestamp=5_000, headers=once)
-    assert origin(moved, "a/b", 1, 0) == Origin("a/b", 2, 7, 3)
+    assert origin(moved, "a.b", 1, 0) == Origin("a.b", 2, 7, 3)
     assert arrival_micros(moved) == 1_700_000
-    assert forward_headers(Forward("usage", b"org", b"{}", moved, 0), "a/b", 1) == once
+    assert forward_headers(Forward("usage", b"org", b"{}", moved, 0), "a.b", 1) == once
 
 
-@pytest.mark.parametrize("nonsense", [b"", b"topic/1/2", b"topic/x/1/2", b"topic/1/2/\xff"])
+@pytest.mark.parametrize(
+    "nonsense", [b"", b"topic/1/2", b"topic/x/1/2", b"topic/1/2/\xff", b"a b/1/2/3", b"/1/2/3", b"t" * 250 + b"/1/2/3"]
+)
 def test_an_origin_that_is_none_does_not_count(nonsense: bytes) -> None:
     record = Record(headers=[("usage-credits.origin", nonsense)])
     assert origin(record, "usage-events", 2, 3) == Origin("usage-events", 2, 7, 3)
@@ -213,13 +217,13 @@ def chunk_of(machine: Counting, count: int) -> Chunk:
 
 async def test_a_chunk_is_worked_through_in_slices() -> None:
     machine = Counting()
-    assert (await work(chunk_of(machine, 2 * SLICE_RECORDS + 1))).taken == 2 * SLICE_RECORDS + 1
-    assert machine.slices == [SLICE_RECORDS, SLICE_RECORDS, 1]
+    assert (await work(chunk_of(machine, 2 * USAGE_SLICE + 1))).taken == 2 * USAGE_SLICE + 1
+    assert machine.slices == [USAGE_SLICE, USAGE_SLICE, 1]
 
 
 async def test_a_full_machine_is_given_no_more() -> None:
     machine = Counting(most=1)
-    assert (await work(chunk_of(machine, 1_000))).taken == SLICE_RECORDS
+    assert (await work(chunk_of(machine, 1_000))).taken == USAGE_SLICE
 
 
 async def test_what_the_machine_raises_becomes_the_result_and_the_agent_lives_on() -> None:

@@ -96,8 +96,8 @@ def example(name: str, **change: Any) -> LedgerEvent:
 IDS = [
     ("limit.breached", {}, "fa96f3f47c953d5fa1459403628d8211"),
     ("limit.resumed", {"limit_version": 4}, "83f87099f465e75425c49bea408e9751"),
-    ("command.applied", {}, "5fd6942e66dcd06b18caafe02d050cf7"),
-    ("command.refused", {}, "10f45afc68c7a80f56c7372ba9537054"),
+    ("command.applied", {}, "83875120b6b5b9b61b1baa114602f793"),
+    ("command.refused", {}, "319ba5ad4e027b3b089dcca48838255a"),
     ("command.refused", {"reason": "command_id_reused"}, "73f037f0f9bb851cbdad984c7105c31b"),
     ("command.repeated", {}, "b578500e364e83deddc11d37283fde1e"),
 ]

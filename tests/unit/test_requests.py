@@ -58,7 +58,7 @@ class Desk:
     def seat(self, seat_tier: SeatTier, user_id: str = "ann") -> None:
         self.organization.members[user_id].seat_tier = seat_tier
 
-    def digest(self, at: str = EIGHT) -> RequestsDigest | None:
+    def digest(self, at: str = EIGHT) -> list[RequestsDigest]:
         return rules.digest(self.state, self.organization, micros(at))
 
 
@@ -189,7 +189,7 @@ def test_the_digest_holds_all_outstanding_requests_in_the_order_asked() -> None:
     bobs, anns = desk.ask("bob", "premium_seat"), desk.ask("ann")
     desk.spent("12.34")
     desk.deny(desk.ask("ada").request_id)
-    digest = desk.digest()
+    (digest,) = desk.digest()
     assert digest == RequestsDigest(
         org_id="acme",
         org_seq=1,
@@ -220,7 +220,7 @@ def test_the_digest_holds_all_outstanding_requests_in_the_order_asked() -> None:
 def test_nothing_outstanding_no_mail_and_no_number_taken() -> None:
     desk = Desk()
     desk.deny(desk.ask().request_id)
-    assert desk.digest() is None
+    assert desk.digest() == []
     assert desk.organization.org_seq == 0
 
 
@@ -292,3 +292,16 @@ def test_requests_are_restored_in_any_order() -> None:
         again.add(Request.restored(fields))
     assert [request.request_id for request in again.outstanding()] == [bobs.request_id]
     assert again.by_id[anns.request_id].value() == anns.value()
+
+
+def test_many_requests_make_a_digest_in_parts_that_fit_a_record() -> None:
+    desk = Desk()
+    people = [f"{number:0128d}" for number in range(rules.PART_REQUESTS + 1)]
+    for user_id in people:
+        desk.organization.members[user_id] = Member(org_id="acme", user_id=user_id, role="member", seat_tier="standard")
+        desk.ask(user_id)
+    first, second = desk.digest()
+    assert [(part.part, part.parts, len(part.requests)) for part in (first, second)] == [(1, 2, 1_000), (2, 2, 1)]
+    assert {request.user_id for part in (first, second) for request in part.requests} == set(people)
+    assert max(len(part.model_dump_json()) for part in (first, second)) < 900_000
+    assert first.identity() != second.identity()

@@ -136,7 +136,10 @@ def _requests(org: Organization, now: int, kind: str, command: Wire) -> str | No
     if kind == "request_credits":
         if not org.requests_on:
             return why.REQUESTS_DISABLED
-        on_premium = org.members[command["actor"]["id"]].seat_tier == "premium"
+        user_id = command["actor"]["id"]
+        if any(request.user_id == user_id for request in org.pending()):
+            return None
+        on_premium = org.members[user_id].seat_tier == "premium"
         return why.ALREADY_ON_PREMIUM if command["kind"] == "premium_seat" and on_premium else None
     if kind not in ("approve_request", "deny_request"):
         return None
