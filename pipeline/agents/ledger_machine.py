@@ -116,7 +116,7 @@ class LedgerMachine:
     def idle(self, now_micros: int) -> Effects:
         """Publish the clock and held-back status; let go of what is no longer needed."""
         self._start_chunk(now_micros)
-        self._outputs.status(self.statuses.of_quiet(now_micros))
+        self._outputs.status(self.statuses.due(now_micros))
         self._forget(_FORGET_WHEN_IDLE)
         return Effects(outputs=self._outputs.by_topic, cells=self.state.take_changes())
 
@@ -186,7 +186,7 @@ class LedgerMachine:
         state, outputs = self.state, self._outputs
         outputs.rows(self.charging.rows)
         outputs.publish(settle_all(state, self._last_arrival_micros))
-        outputs.status(self.statuses.of_chunk(self._now_micros))
+        outputs.status(self.statuses.due(self._now_micros))
         self._forget(_FORGET_WITH_A_CHUNK)
         counts = state.counters.snapshot()
         if counts != self._counts_before:

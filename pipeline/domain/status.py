@@ -4,6 +4,7 @@ A decision is published at once, with the chunk that made it. Spend alone is hel
 the limit, or for ten seconds: what a member may still do then is known closely enough, and limits stop them exactly.
 """
 
+from itertools import islice
 from typing import Any
 
 from pipeline.domain.cell import Cell
@@ -26,6 +27,8 @@ from schemas.status import ClockStatus, MemberStatus, OrganizationStatus, Status
 
 HELD_BACK_MICROS = 10 * MICROS_PER_SECOND
 CLOCK_MICROS = MICROS_PER_SECOND
+TOLD_AT_ONCE = 500
+"""Of spend alone: more waits for the next chunk, so that a busy one ends in good time."""
 _SHARE = 20  # a twentieth: 5 %
 
 
@@ -33,18 +36,21 @@ class Statuses:
     """What of a partition's status was published, and what is held back.
 
     Attributes:
-        held: months and wallets whose spend or balance moved since it was published.
+        held: months and wallets whose spend or balance moved since it was published, and when that is to be told at
+            the latest; in this order.
+        ahead: months not begun in which something was charged, by a clock that is ahead; told when they begin.
         clock_micros: the ledger time published last.
     """
 
     def __init__(self, state: State, partition: int) -> None:
         self.state = state
         self.partition = partition
-        self.held: dict[ScopeMonth | Wallet, None] = {}
+        self.held: dict[ScopeMonth | Wallet, int] = {}
+        self.ahead: dict[ScopeMonth, None] = {}
         self.clock_micros = 0
 
     def take_up(self) -> None:
-        """After a restore: what was held back in an earlier life, is again."""
+        """After a restore: what was held back in an earlier life is due, a few at a time."""
         running = self.state.calendar.month
         for organization in self.state.organizations.values():
             cells: list[ScopeMonth] = []
@@ -52,41 +58,44 @@ class Statuses:
                 cells += [month, *month.tiers.values()]
             for member in organization.members.values():
                 cells += member.months.values()
-            moved = [cell for cell in cells if cell.month >= running and cell.spend_picousd != cell.told_picousd]
-            self.held.update(dict.fromkeys(moved))
+            for cell in cells:
+                if cell.month > running:
+                    self.ahead[cell] = None
+                elif cell.month == running and cell.spend_picousd != cell.told_picousd:
+                    self.held[cell] = 0
             if organization.wallet.balance_picousd != organization.wallet.told_picousd:
-                self.held[organization.wallet] = None
+                self.held[organization.wallet] = 0
 
-    def of_chunk(self, now_micros: int) -> list[StatusRecord]:
-        """What to publish with a chunk that ends."""
-        state, held = self.state, self.held
+    def due(self, now_micros: int) -> list[StatusRecord]:
+        """What to publish with a chunk that ends, or while nothing comes: decisions all, of spend alone a share."""
+        state = self.state
         running = state.calendar.month
-        for cell in state.changed:
-            if isinstance(cell, ScopeMonth):
-                # A month not begun (usage of a clock that is ahead) is told when it runs.
-                if cell.month < running or cell.spend_picousd == cell.told_picousd:
+        begun = [cell for cell in self.ahead if cell.month <= running]
+        for cell in begun:
+            del self.ahead[cell]
+            state.told[cell] = None
+        room = TOLD_AT_ONCE
+        for moved in list(islice(self.held, TOLD_AT_ONCE)):
+            if self.held[moved] > now_micros:
+                break
+            del self.held[moved]
+            state.told[moved] = None
+            room -= 1
+        for changed in state.changed:
+            if isinstance(changed, ScopeMonth):
+                if changed.month > running:
+                    self.ahead[changed] = None
                     continue
-                is_now = cell.month == running
-            elif isinstance(cell, Wallet):
-                if cell.balance_picousd == cell.told_picousd:
+                if changed.month < running or changed.spend_picousd == changed.told_picousd:
                     continue
-                is_now = True
-            else:
+            elif not isinstance(changed, Wallet) or changed.balance_picousd == changed.told_picousd:
                 continue
-            if is_now and (cell.told_at_micros + HELD_BACK_MICROS <= now_micros or self._moved_far(cell)):
-                state.told[cell] = None
+            is_old = changed.told_at_micros + HELD_BACK_MICROS <= now_micros
+            if room > 0 and (is_old or self._moved_far(changed)):
+                state.told[changed] = None
+                room -= 1
             else:
-                held[cell] = None
-        return self._published(now_micros)
-
-    def of_quiet(self, now_micros: int) -> list[StatusRecord]:
-        """What to publish while nothing comes: the clock, and what was held back long enough."""
-        running = self.state.calendar.month
-        for cell in list(self.held):
-            is_begun = isinstance(cell, Wallet) or cell.month <= running
-            if is_begun and cell.told_at_micros + HELD_BACK_MICROS <= now_micros:
-                del self.held[cell]
-                self.state.told[cell] = None
+                self.held.setdefault(changed, now_micros + HELD_BACK_MICROS)
         return self._published(now_micros)
 
     def _published(self, now_micros: int) -> list[StatusRecord]:

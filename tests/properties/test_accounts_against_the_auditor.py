@@ -93,7 +93,7 @@ def compare_money(seed: int, ledger: LedgerInMemory, auditor: Auditor, org_id: s
 
 def compare_decisions(seed: int, ledger: LedgerInMemory, auditor: Auditor, org_id: str) -> None:
     """From the published status alone, now and after the month's end, as a product with a copy of it would (R34)."""
-    for record in ledger.machine.statuses.of_quiet(auditor.now + 10_000_000):
+    for record in ledger.machine.statuses.due(auditor.now + 10_000_000):
         ledger.latest["credit-status"][record.key()] = record.value()
     for at in (auditor.now, auditor.now + 40 * 86_400_000_000):
         for user_id in [*auditor.organizations[org_id].members, "nobody"]:

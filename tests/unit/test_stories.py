@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.domain.reviews import SLICE_MEMBERS
+from pipeline.domain.status import HELD_BACK_MICROS, TOLD_AT_ONCE
 from pipeline.engine.contract import Effects
 from schemas.admission import Decision, DenialReason
 from schemas.events import (
@@ -441,6 +442,8 @@ def test_a_tiers_limit_for_3_000_members_is_looked_at_in_slices_before_the_next_
     ledger = Watched()
     ledger.commands(register(), set_credits(), *map(add_member, people), at=MAY_BEGINS)
     ledger.usage([searches(f"e-{who}", 100, user_id=who) for who in people])
+    for _ in range(3_000 // TOLD_AT_ONCE):
+        ledger.idle(micros(NOON) + HELD_BACK_MICROS)  # so much spend is told a share at a time
     statuses = len(ledger.outputs["credit-status"])
     ledger.breaches_by_commit.clear()
 
