@@ -243,6 +243,8 @@ class LedgerMachine:
                     continue
                 if record.headers:
                     arrived, first = arrival_micros(record), self._elsewhere(record, index)
+                    # By its own stamp, not by when its chunk began: what begins to run with it goes by no cut.
+                    self.charging.clock_micros = record.timestamp * 1000
                 else:
                     arrived, first = record.timestamp * 1000, None
                 if event.corrects is None:
@@ -359,7 +361,9 @@ class LedgerMachine:
         if isinstance(command, InvalidCommand):
             self._refuse(head, "invalid", command.detail, arrived)
             return
-        events, outcome = accounts.apply(self.state, command, arrived, self.rules.horizon_micros, self._now_micros)
+        events, outcome = accounts.apply(
+            self.state, command, arrived, self.rules.horizon_micros, record.timestamp * 1000
+        )
         setattr(counters, f"commands_{outcome}", getattr(counters, f"commands_{outcome}") + 1)
         self._outputs.publish(events)
 
@@ -370,7 +374,7 @@ class LedgerMachine:
     # Small things.
 
     def _start_chunk(self, now_micros: int) -> None:
-        self._now_micros = self.charging.now_micros = now_micros
+        self._now_micros = now_micros
         self._last_arrival_micros = now_micros
         self._corrected = 0
         self._taken: int = 0

@@ -83,7 +83,7 @@ def apply(
 
     Args:
         horizon_micros: how long the answer is remembered (R38b).
-        clock_micros: the ledger time, later than the arrival where the command came by a detour.
+        clock_micros: when its record was stamped here, later than its arrival where it came by a detour.
 
     Returns:
         Its answer and what follows from it, in order of `org_seq`; and `applied`, `refused` or `repeated`.

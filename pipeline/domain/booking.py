@@ -21,8 +21,8 @@ class Booking:
     """One occasion on which a wallet changes, and what is published of it, in order.
 
     `at_micros` is the arrival of the record that caused it, or the instant that fell due; outputs bear it. A redriven
-    record arrived long ago, so what begins to run now (24 hours for a reload) begins at `clock_micros`, the ledger
-    time, where that is later. `crossing` is the event whose charge is looked at, if one is.
+    record arrived long ago, so what begins to run now (24 hours for a reload) begins at `clock_micros`, its
+    record's own stamp, where that is later. `crossing` is the event whose charge is looked at, if one is.
     """
 
     state: State

@@ -18,7 +18,7 @@ class Change:
     """One command at work.
 
     Attributes:
-        at_micros: its arrival; `clock_micros` is the ledger time, later where the command came by a detour.
+        at_micros: its arrival; `clock_micros` is its record's own stamp, later where it came by a detour.
         before, after: what it changed, for the audit log.
         events: what follows from it, in order of `org_seq`.
     """

@@ -37,7 +37,7 @@ class Charging:
     Attributes:
         rows: of the chunk under way, as JSON lines in pieces: a payload without its last brace, then what was added.
         events: that followed from charges, not yet taken away by the caller.
-        now_micros: ledger time.
+        clock_micros: when the last record that came by a detour was stamped here; it arrived earlier.
     """
 
     def __init__(self, state: State, prices: CompiledPrices, rules: Rules, partition: int) -> None:
@@ -47,7 +47,7 @@ class Charging:
         self.partition = partition
         self.rows: list[bytes] = []
         self.events: list[LedgerEvent] = []
-        self.now_micros = 0
+        self.clock_micros = 0
         self._oldest_micros = rules.horizon_micros
         self.time_moved()
         self._arrived_at_micros = -1
@@ -190,7 +190,7 @@ class Charging:
     def look_at_wallet(self, organization: Organization, at_micros: int, crossing: Crossing) -> None:
         """A charge took the balance down to its watch (R3, R5, R37a)."""
         wallet = organization.wallet
-        self.events += wallet_fell(self.state, organization, wallet, at_micros, crossing, self.now_micros)
+        self.events += wallet_fell(self.state, organization, wallet, at_micros, crossing, self.clock_micros)
         organization.note_stops()
         self.state.tell(organization)
 

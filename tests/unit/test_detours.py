@@ -1,0 +1,74 @@
+"""Records that came by a detour (forwarded, redriven): what they set running goes by their own stamp (R43, R44)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.engine.records import ARRIVAL_HEADER, ORIGIN_HEADER
+from tests.support.builders import BILLING, add_member, command, micros, register, searches, set_credits
+from tests.support.ledger import LedgerInMemory, Record
+
+EIGHT, NOON, TEN = "2026-05-10T08:00:00Z", "2026-05-10T12:00:00Z", "2026-05-10T22:00:00Z"
+HALF_PAST = "2026-05-10T11:30:00Z"
+
+
+def detour(first: str, origin: str) -> list[tuple[str, bytes]]:
+    return [(ARRIVAL_HEADER, b"%d" % micros(first)), (ORIGIN_HEADER, origin.encode())]
+
+
+def told(ledger: LedgerInMemory) -> list[tuple[int, str, Any]]:
+    return [
+        (event.org_seq, type(event).__name__, getattr(event, "at_micros", None))
+        for event in ledger.published("acme")
+        if getattr(event, "type", "") != "burn"
+    ]
+
+
+def in_one_chunk_and_in_many(records: Callable[[LedgerInMemory], list[Record]]) -> LedgerInMemory:
+    """The ledger, after both came to the same."""
+    whole, cut = LedgerInMemory(), LedgerInMemory(chunk_sizes=lambda: 1)
+    for ledger in (whole, cut):
+        ledger.commands(register(plan="team"), set_credits(), add_member("ann"), at=EIGHT)
+        ledger.process(records(ledger))
+        ledger.move_to(micros("2026-05-12T12:00:00Z"))
+    assert told(whole) == told(cut)
+    return cut
+
+
+def test_a_reload_that_forwarded_usage_asks_for_has_its_24_hours_from_the_records_stamp() -> None:
+    def records(ledger: LedgerInMemory) -> list[Record]:
+        accounts = [
+            command("grant_credits", BILLING, command_id="g", amount_usd="10.00", expires_at=None),
+            command(
+                "set_auto_reload",
+                command_id="reload",
+                enabled=True,
+                threshold_usd="5.00",
+                amount_usd="20.00",
+                monthly_maximum_usd=None,
+            ),
+        ]
+        late = searches("e-2", 700, occurred_at=HALF_PAST)
+        return [
+            *(ledger.record("commands", wire, micros(NOON)) for wire in accounts),
+            ledger.record("usage", searches("e-1", 1, occurred_at=NOON), micros(NOON)),
+            ledger.record("usage", late, micros(TEN), detour(HALF_PAST, "usage-events/3/1/0")),
+            ledger.record("usage", searches("e-3", 300, occurred_at=NOON), micros("2026-05-11T13:00:00Z")),
+            ledger.record("usage", searches("e-4", 1, occurred_at=NOON), micros("2026-05-11T23:00:00Z")),
+        ]
+
+    ledger = in_one_chunk_and_in_many(records)
+    suspended = [at for _, kind, at in told(ledger) if kind == "AutoReloadSuspended"]
+    assert suspended == [micros("2026-05-11T22:00:00Z")]
+
+
+def test_a_grant_that_expired_on_its_way_is_refused() -> None:
+    def records(ledger: LedgerInMemory) -> list[Record]:
+        grant = command("grant_credits", BILLING, command_id="g", amount_usd="10.00", expires_at="2026-05-10T20:00:00Z")
+        switch = command("set_member_default", command_id="x", enabled=True)
+        return [
+            ledger.record("commands", switch, micros(NOON)),
+            ledger.record("commands", grant, micros(TEN), detour(HALF_PAST, "account-commands/3/1/0")),
+        ]
+
+    ledger = in_one_chunk_and_in_many(records)
+    assert [answer.reason for answer in ledger.answers if hasattr(answer, "reason")] == ["already_expired"]
