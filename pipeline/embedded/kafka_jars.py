@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.embedded.errors import EmbeddedError
 
-KAFKA_VERSION = "4.4.0"
+KAFKA_VERSION = "4.2.2"
 # The log binding is raw ("!"): managed, its parent's bill of materials would replace kafka-clients by an older one.
 _COORDINATES = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.apache.logging.log4j:log4j-slf4j-impl:2.25.5!"
 _MANIFEST = "jars.txt"
@@ -52,7 +52,7 @@ def _remembered(home: Path) -> list[Path] | None:
 
 
 def _download(home: Path, say: Say) -> list[Path]:
-    say(f"downloading Apache Kafka {KAFKA_VERSION} (once; about 43 MB into {home})")
+    say(f"downloading Apache Kafka {KAFKA_VERSION} (once; about 44 MB into {home})")
     workshop = home.with_name(home.name + ".partial")
     shutil.rmtree(workshop, ignore_errors=True)
     shutil.rmtree(home, ignore_errors=True)

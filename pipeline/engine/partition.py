@@ -32,7 +32,7 @@ from pipeline.engine.journal import CELL_FORMAT, EngineCell
 from pipeline.engine.observer import Observer, describe
 from pipeline.engine.ownership import Ownership, Submit, machine_at_work
 from pipeline.engine.preflight import Refused
-from pipeline.engine.restore import refill_identities, restore_cells
+from pipeline.engine.restore import check_all_ended, refill_identities, restore_cells
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.transaction import Transactions
 
@@ -174,6 +174,8 @@ class Partition:
         consumer = self._consumer(_RESTORE_FETCH_BYTES)
         try:
             await start_client(consumer)
+            ours = [TopicPartition(topic, self.number) for topic in self._settings.written_topics]
+            await check_all_ended(consumer, ours, self._around.ends, self._settings.transaction_timeout_seconds)
             state, seen = (
                 TopicPartition(self._settings.topic(topic), self.number)
                 for topic in (self._settings.ledger_state, self._settings.seen_ids)

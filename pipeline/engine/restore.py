@@ -1,14 +1,49 @@
 """Reads back what earlier owners of a partition committed: state cells and identities, each topic to its end."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from pipeline.engine.contract import InvariantBroken
 from pipeline.engine.identity import IdentityStore, unpack
+from pipeline.engine.inputs import Ends
 from pipeline.engine.journal import ENGINE_CELL, EngineCell, decode_cell
 
 _BATCH_RECORDS = 2_000  # some milliseconds of the loop at a time
+_LOOK_AGAIN_SECONDS = 0.2
+
+
+async def check_all_ended(
+    consumer: AIOKafkaConsumer, tps: Sequence[TopicPartition], ends: Ends, patience_seconds: float
+) -> None:
+    """Make sure, after the claim, that Kafka ended every transaction of earlier owners.
+
+    A claim makes the brokers end whatever is open of ours. Some lose the marker that says so (KAFKA-20734): what they
+    should have ended is not read back by us, and becomes visible with our next commit, a second time.
+
+    Args:
+        tps: what this partition alone writes to.
+
+    Raises:
+        InvariantBroken: something is still open after this many seconds.
+    """
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        written = await ends(tps)  # before the stable ends: those may only be further
+        stable = await consumer.end_offsets(tps)
+        still_open = {f"{tp.topic}-{tp.partition}": stable[tp] for tp in tps if stable[tp] < written[tp]}
+        if not still_open:
+            return
+        if time.monotonic() > deadline:
+            listed = ", ".join(f"{name} from offset {offset}" for name, offset in still_open.items())
+            raise InvariantBroken(
+                f"records that no transaction ended, after a claim that ends all of ours: {listed}; the brokers lost a "
+                "transaction's markers, or another program writes there. See docs/operations.md, hanging transactions"
+            )
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 
 async def restore_cells(

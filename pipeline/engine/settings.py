@@ -80,13 +80,11 @@ class EngineSettings:
         return f"{self.group}-{partition}"
 
     @property
-    def all_topics(self) -> tuple[str, ...]:
-        names = (
-            self.usage_events,
-            self.account_commands,
-            self.ledger_state,
-            self.ledger_journal,
-            self.seen_ids,
-            *self.outputs,
-        )
+    def written_topics(self) -> tuple[str, ...]:
+        """What nobody but the owner of a partition writes to, in its number."""
+        names = (self.ledger_state, self.ledger_journal, self.seen_ids, *self.outputs)
         return tuple(dict.fromkeys(self.topic(name) for name in names))
+
+    @property
+    def all_topics(self) -> tuple[str, ...]:
+        return (*self.inputs.values(), *self.written_topics)

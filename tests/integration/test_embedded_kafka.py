@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, Producer
 
 from pipeline.embedded.errors import EmbeddedError
 from pipeline.embedded.kafka import EmbeddedKafka
+from pipeline.embedded.kafka_jars import KAFKA_VERSION
 
 pytestmark = pytest.mark.kafka
 
@@ -158,7 +159,7 @@ def test_without_network_or_cache_the_next_step_is_told(tmp_path: Path, monkeypa
     with pytest.raises(EmbeddedError, match=r"could not be downloaded: .*try again with a network"):
         EmbeddedKafka(tmp_path / "kafka").start()
     # An interrupted download is never taken for a whole one.
-    assert not (tmp_path / "cache" / "usage-credits" / "kafka-4.4.0").exists()
+    assert not (tmp_path / "cache" / "usage-credits" / f"kafka-{KAFKA_VERSION}").exists()
 
 
 def test_addresses_are_known_after_the_start(tmp_path: Path) -> None:

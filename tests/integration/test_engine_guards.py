@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from pipeline.engine.transaction import ClockRefused, Transactions, Write
 from pipeline.engine.work import answer
 from tests.support.engine_cluster import PARTITIONS, cluster, engine_settings, make_topics
 from tests.support.toy_engine import Noted, running, until
-from tests.support.toy_ledger import Toy
+from tests.support.toy_ledger import OUT, Toy
 
 pytestmark = pytest.mark.kafka
 
@@ -71,6 +72,28 @@ async def test_a_claim_does_away_with_what_its_predecessor_left_open(settings: E
             await new.close()
         await topics.until(lambda: bool(topics.journal(0)))
         assert topics.journal(0) == ["new"]
+
+
+async def test_a_partition_with_a_transaction_that_no_claim_ended_halts_before_it_writes(
+    settings: EngineSettings,
+) -> None:
+    """Such a one is left by brokers that lose markers; the next commit of ours would bring its records to light."""
+    async with cluster(settings) as topics:
+        hanging = AIOKafkaProducer(**settings.kafka, transactional_id=f"{settings.prefix}not-ours")
+        await hanging.start()
+        noted = Noted()
+        try:
+            await hanging.begin_transaction()
+            await hanging.send_and_wait(settings.topic(OUT), b"half done", partition=2)
+            await topics.send([f"org-{i} e{i} 1" for i in range(40)])
+            async with running(changed(settings, transaction_timeout_seconds=1.0), noted):
+                await until(lambda: bool(noted.halts))
+                await topics.until(lambda: all(topics.journal(number) for number in (0, 1, 3)))
+            assert list(noted.halts) == [2]
+            assert re.search(rf"{OUT}-2 from offset 0; .*operations", str(noted.halts[2]))
+            assert topics.journal(2) == []
+        finally:
+            await hanging.stop()
 
 
 async def test_a_transaction_against_a_clock_that_is_off_is_not_committed(settings: EngineSettings) -> None:
