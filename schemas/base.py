@@ -1,5 +1,6 @@
 """The model every wire form is made of: strict, frozen, and without room for a field nobody knows."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -30,4 +31,14 @@ class Model(BaseModel):
 
 def is_identifier(text: str) -> bool:
     """Whether `text` is an Identifier; what the pattern says, at a fifth of its cost."""
-    return 0 < len(text) <= 128 and text.isascii() and text.isprintable() and " " not in text
+    return 0 < len(text) <= 128 and _is_printable_ascii(text)
+
+
+def are_identifiers(texts: Sequence[str]) -> bool:
+    """Whether each of them is an Identifier, looked at together."""
+    return all(texts) and max(map(len, texts), default=0) <= 128 and _is_printable_ascii("".join(texts))
+
+
+def _is_printable_ascii(text: str) -> bool:
+    """Neither control characters nor spaces."""
+    return text.isascii() and text.isprintable() and " " not in text

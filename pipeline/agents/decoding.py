@@ -7,14 +7,14 @@ what is an event, and why not, is said in one place (schemas/usage.py). Source: 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
 import xxhash
 
 from pipeline.domain.compiled import Usage, compile_struct
-from schemas.base import is_identifier
+from schemas.base import are_identifiers, is_identifier
 from schemas.dead_letters import MAX_RECORD_BYTES, Reason
 from schemas.instants import format_instant, parse_canonical, parse_instant_quickly
 from schemas.usage import NO_GEO_FACTOR, USAGE_TYPE, InvalidEvent, UsageEvent, read_event
@@ -38,11 +38,19 @@ Decoded = Usage | BadEvent
 
 @dataclass(slots=True)
 class Batch:
-    """Events in columns: what each is, when it occurred, the key of its identity; of a BadEvent 0 and no bytes."""
+    """Events in columns; of a BadEvent 0 and no bytes.
+
+    Attributes:
+        keys: of their identities.
+        payloads: the named fields that differ from their default, as JSON (R14).
+        digests: of the payloads.
+    """
 
     events: list[Decoded]
     occurred_at_micros: list[int]
     keys: list[bytes]
+    payloads: list[bytes]
+    digests: list[bytes]
 
 
 _Usage: Any = Usage
@@ -88,15 +96,13 @@ def decode_singles(values: Sequence[Any]) -> Batch | None:
         return None
     occurred_at_micros, keys = [], []
     known, digest = _KNOWN, xxhash.xxh3_128_digest
+    plain_ids = are_identifiers([usage.event_id for usage in events])
     for number, usage in enumerate(events):
         micros = parse_canonical(usage.occurred_at)
         org_id, source, event_id = usage.org_id, usage.source, usage.event_id
         if (
             micros is not None
-            and event_id.isascii()
-            and event_id.isprintable()
-            and 0 < len(event_id) <= 128
-            and " " not in event_id
+            and (plain_ids or is_identifier(event_id))
             and org_id in known
             and usage.user_id in known
             and usage.product in known
@@ -113,12 +119,21 @@ def decode_singles(values: Sequence[Any]) -> Batch | None:
             event = events[number] = decode_event(values[number])
             occurred_at_micros.append(_occurred(event))
             keys.append(_key(event))
-    return Batch(events, occurred_at_micros, keys)
+    return _with_payloads(events, occurred_at_micros, keys)
 
 
 def batch_of(events: list[Decoded]) -> Batch:
     """Events that were decoded one by one, in columns."""
-    return Batch(events, list(map(_occurred, events)), list(map(_key, events)))
+    return _with_payloads(events, list(map(_occurred, events)), list(map(_key, events)))
+
+
+def _with_payloads(events: list[Decoded], occurred_at_micros: list[int], keys: list[bytes]) -> Batch:
+    payloads = (
+        list(map(_encode, events))
+        if all(keys)
+        else [_encode(e) if k else b"" for e, k in zip(events, keys, strict=True)]
+    )
+    return Batch(events, occurred_at_micros, keys, payloads, list(map(digest_of, payloads)))
 
 
 def _occurred(event: Decoded) -> int:
@@ -320,9 +335,8 @@ def payload_of(usage: Usage) -> bytes:
     return payload
 
 
-def digest_of(payload: bytes) -> bytes:
-    """8 bytes that stand for a payload."""
-    return xxhash.xxh3_64_digest(payload, _IDENTITY_VERSION)
+digest_of = partial(xxhash.xxh3_64_digest, seed=_IDENTITY_VERSION)
+"""8 bytes that stand for a payload."""
 
 
 def payload_digest(usage: Usage) -> bytes:

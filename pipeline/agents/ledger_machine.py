@@ -17,8 +17,6 @@ from pipeline.agents.decoding import (
     batch_of,
     decode_record,
     decode_singles,
-    digest_of,
-    payload_of,
     raw_event,
 )
 from pipeline.agents.originals import find_original, identities_of
@@ -221,8 +219,16 @@ class LedgerMachine:
         pieces_before = len(rows)
         known = self.identities.look_up(batch.keys)
         event: Any  # a Usage once it is no BadEvent; told apart by a type check that costs nothing
-        for record, index, event, occurred, key, remembered in zip(
-            records, indexes, batch.events, batch.occurred_at_micros, batch.keys, known, strict=True
+        for record, index, event, occurred, key, payload, digest, remembered in zip(
+            records,
+            indexes,
+            batch.events,
+            batch.occurred_at_micros,
+            batch.keys,
+            batch.payloads,
+            batch.digests,
+            known,
+            strict=True,
         ):
             try:
                 if quarantined and Place("usage", record.offset, index) in quarantined:
@@ -233,8 +239,6 @@ class LedgerMachine:
                 if organization is None:
                     self._forward(record, index, event)
                     continue
-                payload = payload_of(event)
-                digest = digest_of(payload)
                 if key in fresh:
                     remembered = fresh[key]
                 if remembered is not None:
