@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test audit check format bench clean
 help:            ## what one can ask for
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -20,6 +20,11 @@ demo: $(VENV)/installed   ## the main job on real input: priced, bounded, paused
 
 test: $(VENV)/installed   ## all tests
 	@$(BIN)/python -m pytest
+
+SEEDS ?= 50000
+FIRST ?= 0
+audit: $(VENV)/installed  ## random months against the auditor on all cores: SEEDS=50000 from seed FIRST=0 on
+	@$(BIN)/python -m tests.support.audit --seeds $(SEEDS) --first $(FIRST)
 
 check: $(VENV)/installed  ## lint, types, layers
 	@$(BIN)/ruff check .

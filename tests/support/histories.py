@@ -30,13 +30,14 @@ MILLISECOND = 1_000
 
 
 class Histories:
-    """One history of about `length` records; iterate it, then ask its `auditor`."""
+    """One history of about `length` records; iterate it, then ask its `auditor`; `said` are the records so far."""
 
     def __init__(self, seed: int, length: int = 220, *, grace_hours: int = 72, digest_hour: int = 8) -> None:
         self.random = Random(seed)
         self.length = length
         self.auditor = Auditor(grace_hours, digest_hour)
         self.now = START
+        self.said: list[Said] = []
         self._number = 0
         self._sent: list[tuple[int, Wire]] = []
         self._commands = Commands(self.random, self.auditor)
@@ -59,8 +60,10 @@ class Histories:
                 last = ("usage", self.now)
 
     def _take(self, kind: str, body: Wire) -> Said:
-        self.auditor.take(self.now, kind, body)
-        return Said(self.now, kind, body)
+        said = Said(self.now, kind, body)
+        self.said.append(said)
+        self.auditor.take(*said)
+        return said
 
     def _pause(self) -> int:
         """Now and then until just before, at or just after an instant at which something is due."""

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import xxhash
@@ -36,7 +36,7 @@ def picousd(usd: str) -> int:
     return int(amount)
 
 
-@cache
+@lru_cache(maxsize=8_192)
 def micros(text: str) -> int:
     return (datetime.fromisoformat(text) - EPOCH) // timedelta(microseconds=1)
 
