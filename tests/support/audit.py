@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.support.shrinking import disagreement_of, report_of
 
@@ -63,9 +64,10 @@ class Audit:
         while True:
             while len(comparing) < 2 * jobs and (begin := next(batches, None)) is not None:
                 comparing.add(pool.submit(_compare, range(begin, min(begin + AT_ONCE, end))))
-            if not comparing | shrinking:
+            under_way: set[Future[Any]] = {*comparing, *shrinking}
+            if not under_way:
                 return
-            finished, _ = wait(comparing | shrinking, timeout=1, return_when=FIRST_COMPLETED)
+            finished, _ = wait(under_way, timeout=1, return_when=FIRST_COMPLETED)
             for shrunk in finished & shrinking:
                 self.say(shrunk.result())
             for compared in finished & comparing:

@@ -96,7 +96,8 @@ def compare(history: Sequence[Said], way: Way, auditor: Auditor | None = None) -
         _work_through(ledger, history, auditor.now)
         ledger.tell_all()
     except Broken as broken:
-        raise Disagreement(broken.names, "an invariant does not hold", broken, "-") from broken
+        what = " and ".join(sorted(broken.names)).replace("_", " ")
+        raise Disagreement(broken.names, f"an invariant does not hold: {what}", broken, "-") from broken
     except Exception as error:
         raise Disagreement({f"ledger {type(error).__name__}"}, "the ledger failed", repr(error), "-") from error
     invariants = ledger.invariants

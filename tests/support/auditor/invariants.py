@@ -4,7 +4,6 @@ Nothing but outputs and cells is looked at, and sums are made of rows and entrie
 the ledger is right. It knows the ledger's words; the rest of this package does not.
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -52,7 +51,7 @@ class Broken(AssertionError):
     """Invariants that do not hold of an organisation: what is wrong, by the name of the check."""
 
     def __init__(self, org_id: str, wrong: list[tuple[str, str]]) -> None:
-        super().__init__("\n".join(f"{org_id}: not so: {name.replace('_', ' ')}: {what}" for name, what in wrong))
+        super().__init__("\n           ".join(f"{org_id}: {what}" for _, what in wrong))
         self.names = {name for name, _ in wrong}
 
 
@@ -315,9 +314,9 @@ class Invariants:
     def _cells(self, cells: Mapping[bytes, bytes | None]) -> set[str]:
         touched = set()
         for key, value in cells.items():
-            kind, *identity = json.loads(key)
+            kind, *identity = msgspec.json.decode(key)
             if kind == "calendar" and value is not None:
-                calendar = json.loads(value)
+                calendar = msgspec.json.decode(value)
                 self._month, self._closed = calendar["month"], calendar.get("closed_through", "")
             if kind not in READ:
                 continue
@@ -333,7 +332,7 @@ class Invariants:
     def _status(self, effects: Effects) -> set[str]:
         touched = set()
         for output in effects.outputs.get(STATUS, ()):
-            kind, *identity = json.loads(output.key or b"")
+            kind, *identity = msgspec.json.decode(output.key or b"")
             if kind == "clock":
                 continue
             org_id, *rest = identity
