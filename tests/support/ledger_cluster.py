@@ -1,0 +1,140 @@
+"""The real ledger on a real Kafka: settings come in; workers, each a process, and what they wrote go out.
+
+A worker here is `usage-credits ledger` with chunks of a few records, and it may be told to kill itself at a commit:
+
+    python -m tests.support.ledger_cluster '{"commit": 40, "moment": "before"}'
+"""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+from pipeline.demo.reading import Record, ledger_has_read_everything, read_topics
+from pipeline.demo.system import environment
+from pipeline.settings import Settings
+from pipeline.topics import CREDIT_STATUS, LEDGER_OUTPUTS, LEDGER_STATE
+from schemas.status import ClockStatus, read_status
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 90.0
+
+MOST_RECORDS = 4
+MOST_BYTES = 3_000
+
+
+class Death(NamedTuple):
+    """A worker kills itself (-9) at its n-th commit: before it, all is written; after it, only Kafka knows."""
+
+    commit: int
+    moment: Literal["before", "after"]
+
+
+class Worker:
+    """One ledger process."""
+
+    def __init__(self, settings: Settings, log: Path, death: Death | None) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.ledger_cluster", json.dumps(death._asdict() if death else {})],
+                cwd=ROOT,
+                env=environment(settings),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    async def dies(self) -> None:
+        """Wait until it has killed itself."""
+        code = await asyncio.to_thread(self.process.wait, PATIENCE_SECONDS)
+        assert code == -signal.SIGKILL, f"it ended with {code}:\n{self.last_words()}"
+
+    def check(self) -> None:
+        """Nothing, while it runs."""
+        assert self.process.poll() is None, f"the worker ended:\n{self.last_words()}"
+
+    def last_words(self) -> str:
+        return self.log.read_text()[-4_000:]
+
+
+@contextmanager
+def worker(settings: Settings, death: Death | None = None) -> Iterator[Worker]:
+    """A worker that is gone when the block is left."""
+    log = settings.data_dir / f"worker-{len(list(settings.data_dir.glob('worker-*')))}.log"
+    started = Worker(settings, log, death)
+    try:
+        yield started
+    finally:
+        started.process.kill()
+        started.process.wait()
+
+
+async def everything_at(end_micros: int, settings: Settings, running: Worker) -> dict[str, list[Record]]:
+    """Wait until the ledger has read all there is and told how things stand at the end; then all it ever wrote."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await ledger_has_read_everything(settings, lambda _read, _there: None, running.check)
+            while await _clocks(settings) != dict.fromkeys(range(settings.partitions), end_micros):
+                running.check()
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise AssertionError(f"it did not come to the end:\n{running.last_words()}") from None
+    return await read_topics(settings, [*LEDGER_OUTPUTS, LEDGER_STATE])
+
+
+async def _clocks(settings: Settings) -> dict[int, int]:
+    """How far each partition says it is."""
+    records = (await read_topics(settings, [CREDIT_STATUS]))[CREDIT_STATUS.name]
+    told = [read_status(record.key, record.value) for record in records]
+    return {status.partition: status.as_of_micros for status in told if isinstance(status, ClockStatus)}
+
+
+# In the worker.
+
+
+def make_chunks_small() -> None:
+    """A chunk ends with the slice that makes it full, so both are cut down."""
+    from pipeline.agents import ledger_machine
+    from pipeline.engine import work
+
+    work.SLICE_RECORDS["usage"] = MOST_RECORDS
+    ledger_machine.MAX_CHUNK_BYTES = MOST_BYTES
+
+
+def die_at(death: Death) -> None:
+    """Replace the commit by one that may be the last."""
+    commit = AIOKafkaProducer.commit_transaction
+    commits = count(1)
+
+    async def commit_and_die(producer: Any) -> None:
+        is_last = next(commits) == death.commit
+        if is_last and death.moment == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        await commit(producer)
+        if is_last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    AIOKafkaProducer.commit_transaction = commit_and_die
+
+
+def main(death: dict[str, Any]) -> None:
+    from pipeline.processes import run_ledger
+
+    make_chunks_small()
+    if death:
+        die_at(Death(**death))
+    run_ledger()
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
