@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, StringConstraints
 
-from schemas.base import Count, Identifier, Model, SeatTier
+from schemas.base import Count, Identifier, Model, SeatTier, quoted
 from schemas.instants import Instant
 from schemas.money import Picousd
 from schemas.organization import Basis, OrganizationState, Plan, Role
@@ -104,7 +104,7 @@ STATUS_RECORDS: dict[str, type[StatusRecord]] = {
 
 def status_key(kind: str, *identity: str | int) -> bytes:
     """The key of a record: `["org",o]`, `["tier",o,t]`, `["member",o,u]` or `["clock",p]`."""
-    return json.dumps([kind, *identity], separators=(",", ":")).encode()
+    return f'["{kind}",{",".join(quoted(part) if isinstance(part, str) else str(part) for part in identity)}]'.encode()
 
 
 def read_status(key: bytes, value: bytes) -> StatusRecord:

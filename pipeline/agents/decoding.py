@@ -103,11 +103,11 @@ def decode_singles(values: Sequence[Any]) -> Batch | None:
         if (
             micros is not None
             and (plain_ids or is_identifier(event_id))
-            and org_id in known
-            and usage.user_id in known
-            and usage.product in known
-            and usage.model in known
-            and (source is _NO_SOURCE or source in known)
+            and (org_id in known or _is_new_identifier(org_id))
+            and (usage.user_id in known or _is_new_identifier(usage.user_id))
+            and (usage.product in known or _is_new_identifier(usage.product))
+            and (usage.model in known or _is_new_identifier(usage.model))
+            and (source is _NO_SOURCE or source in known or _is_new_identifier(source))
             and usage.processing is _STANDARD
             and usage.speed is _STANDARD
             and usage.inference_geo is _NO_GEO
@@ -251,14 +251,13 @@ def _normalized(usage: Any) -> Usage:
         usage.inference_geo = _NO_GEO if geo in NO_GEO_FACTOR else _known_or(_NO_GEO, geo)
     if parse_canonical(usage.occurred_at) is None:
         usage.occurred_at = format_instant(parse_instant_quickly(usage.occurred_at))
-    known = _KNOWN
     if not (
         is_identifier(usage.event_id)
-        and usage.org_id in known
-        and usage.user_id in known
-        and usage.product in known
-        and usage.model in known
-        and (not usage.source or usage.source in known)
+        and _is_identifier(usage.org_id)
+        and _is_identifier(usage.user_id)
+        and _is_identifier(usage.product)
+        and _is_identifier(usage.model)
+        and (not usage.source or _is_identifier(usage.source))
         and usage.corrects is None
     ):
         raise ValueError("left to the model")
@@ -269,21 +268,26 @@ def _normalized(usage: Any) -> Usage:
 def _known_or(default: str, value: str | None) -> str:
     if value is None or value == default:
         return default
-    if value not in _KNOWN:
+    if not _is_identifier(value):
         raise ValueError("left to the model")
     return value
 
 
 _KNOWN: set[str] = set()
-"""Texts the model found to be identifiers: organisations, members, products, models come again and again."""
+"""Texts that are identifiers: organisations, members, products, models come again and again."""
 
 
-def _remember_identifiers(event: UsageEvent) -> None:
-    if len(_KNOWN) > 2_000_000:
+def _is_identifier(text: str) -> bool:
+    return text in _KNOWN or _is_new_identifier(text)
+
+
+def _is_new_identifier(text: str) -> bool:
+    if not is_identifier(text):
+        return False
+    if len(_KNOWN) >= 2_000_000:
         _KNOWN.clear()
-    _KNOWN.update((event.org_id, event.user_id, event.product, event.model))
-    _KNOWN.update((event.processing, event.speed, event.source, event.inference_geo))
-    _KNOWN.discard("")  # no source and no geo, but no organisation's name
+    _KNOWN.add(text)
+    return True
 
 
 def _judge(raw: bytes) -> Decoded:
@@ -300,7 +304,6 @@ def _judge(raw: bytes) -> Decoded:
         event = read_event(wire)
     except InvalidEvent as error:
         return BadEvent(_reason(error), str(error), raw, wire)
-    _remember_identifiers(event)
     return compiled(event)
 
 

@@ -6,9 +6,8 @@ Source: docs/rules.md R12, R13, R42.
 """
 
 from functools import lru_cache
-from json import dumps
 
-_quoted = lru_cache(maxsize=65_536)(dumps)
+from schemas.base import quoted
 
 Origin = tuple[str, int, int, int]
 """Where an event first lay, if that is not where it is processed: topic, partition, offset, index (R43)."""
@@ -32,7 +31,7 @@ def rare_part(index: int, after_pause: bool, origin: Origin | None) -> str:
         part += ',"after_pause":true'
     if origin is not None:
         part += (
-            f',"origin_topic":{_quoted(origin[0])},"origin_partition":{origin[1]}'
+            f',"origin_topic":{quoted(origin[0])},"origin_partition":{origin[1]}'
             f',"origin_offset":{origin[2]},"origin_index":{origin[3]}'
         )
     return part

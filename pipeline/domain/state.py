@@ -6,9 +6,7 @@ Organization → months → tiers. Derived attributes (not in FIELDS) follow fro
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from itertools import islice
-from json import dumps
 from operator import attrgetter
 from typing import Any, ClassVar
 
@@ -17,11 +15,10 @@ import msgspec
 from pipeline.domain.cell import Cell
 from pipeline.domain.request_state import Request, Requests
 from pipeline.domain.wallet_state import Lot, Payment, Reload, Wallet
-from schemas.base import SeatTier
+from schemas.base import SeatTier, quoted
 from schemas.organization import SEAT_TIERS, Basis, OrganizationState, Plan, Role
 
 _decode = msgspec.json.Decoder().decode
-_quoted = lru_cache(maxsize=65_536)(dumps)
 
 UNWATCHED_PICOUSD = 10**39
 """A watch no spend reaches: nothing needs to be looked at."""
@@ -124,7 +121,7 @@ class MemberMonth(ScopeMonth):
 
     def key(self) -> bytes:
         """As Cell.key."""
-        return f'["member_month",{_quoted(self.org_id)},{_quoted(self.user_id)},"{self.month}"]'.encode()
+        return f'["member_month",{quoted(self.org_id)},{quoted(self.user_id)},"{self.month}"]'.encode()
 
     def value(self) -> bytes | None:
         """As Cell.value."""
@@ -132,7 +129,7 @@ class MemberMonth(ScopeMonth):
             return super().value()
         told = f',"told_picousd":"{self.told_picousd}"' if self.told_picousd else ""
         return (
-            f'{{"cell":"member_month","org_id":{_quoted(self.org_id)},"user_id":{_quoted(self.user_id)}'
+            f'{{"cell":"member_month","org_id":{quoted(self.org_id)},"user_id":{quoted(self.user_id)}'
             f',"month":"{self.month}","spend_picousd":"{self.spend_picousd}"{told}}}'
         ).encode()
 

@@ -153,7 +153,7 @@ class Statuses:
 
 def organization_status(organization: Organization, running: str) -> OrganizationStatus:
     """The record of an organisation."""
-    return OrganizationStatus.model_construct(
+    return OrganizationStatus.trusted(
         **_limited(organization, organization, organization.months.get(running)),
         plan=organization.plan,
         status=organization.status,
@@ -168,14 +168,12 @@ def tier_status(organization: Organization, limit: TierLimit, running: str) -> T
     """The record of a seat tier."""
     month = organization.months.get(running)
     spent = month.tiers.get(limit.seat_tier) if month is not None else None
-    return TierStatus.model_construct(
-        **_limited(organization, limit, spent), seat_tier=limit.seat_tier, basis=limit.basis
-    )
+    return TierStatus.trusted(**_limited(organization, limit, spent), seat_tier=limit.seat_tier, basis=limit.basis)
 
 
 def member_status(organization: Organization, member: Member, running: str) -> MemberStatus:
     """The record of a member."""
-    return MemberStatus.model_construct(
+    return MemberStatus.trusted(
         **_limited(organization, member, member.months.get(running)),
         user_id=member.user_id,
         role=member.role,
