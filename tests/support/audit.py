@@ -19,7 +19,7 @@ from typing import Any
 
 from tests.support.shrinking import disagreement_of, report_of
 
-AT_ONCE = 10
+AT_ONCE = 5
 """Seeds a process does before it tells of them."""
 SHRUNK = 20
 """So many disagreements are shrunk; who has more has one defect, not so many."""
@@ -104,6 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes; one a core if not given")
     chosen = parser.parse_args(arguments)
+    # Also where it runs in the background, or is told to end by whoever started it.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
     audit, status = Audit(chosen.first, chosen.seeds), 0
     pool = ProcessPoolExecutor(chosen.jobs, initializer=_leave_interrupts_to_the_parent)
     try:
@@ -132,6 +135,7 @@ def _shrink(seed: int) -> str:
 
 def _leave_interrupts_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _duration(seconds: float) -> str:
