@@ -12,12 +12,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from pipeline.demo.reading import Record, ledger_has_read_everything, read_topics
 from pipeline.demo.system import environment
@@ -30,6 +30,9 @@ PATIENCE_SECONDS = 90.0
 
 MOST_RECORDS = 4
 MOST_BYTES = 3_000
+
+
+WRITTEN = (*LEDGER_OUTPUTS, LEDGER_STATE)
 
 
 class Death(NamedTuple):
@@ -56,7 +59,9 @@ class Worker:
 
     async def dies(self) -> None:
         """Wait until it has killed itself."""
-        code = await asyncio.to_thread(self.process.wait, PATIENCE_SECONDS)
+        with suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(self.process.wait, PATIENCE_SECONDS)
+        code = self.process.returncode
         assert code == -signal.SIGKILL, f"it ended with {code}:\n{self.last_words()}"
 
     def check(self) -> None:
@@ -87,9 +92,13 @@ async def everything_at(end_micros: int, settings: Settings, running: Worker) ->
             while await _clocks(settings) != dict.fromkeys(range(settings.partitions), end_micros):
                 running.check()
                 await asyncio.sleep(0.1)
+            # A commit is acknowledged, and seen in one topic, a little before it is seen in all.
+            while await _ends(settings, "read_committed") != await _ends(settings, "read_uncommitted"):
+                running.check()
+                await asyncio.sleep(0.1)
     except TimeoutError:
         raise AssertionError(f"it did not come to the end:\n{running.last_words()}") from None
-    return await read_topics(settings, [*LEDGER_OUTPUTS, LEDGER_STATE])
+    return await read_topics(settings, WRITTEN)
 
 
 async def _clocks(settings: Settings) -> dict[int, int]:
@@ -97,6 +106,18 @@ async def _clocks(settings: Settings) -> dict[int, int]:
     records = (await read_topics(settings, [CREDIT_STATUS]))[CREDIT_STATUS.name]
     told = [read_status(record.key, record.value) for record in records]
     return {status.partition: status.as_of_micros for status in told if isinstance(status, ClockStatus)}
+
+
+async def _ends(settings: Settings, isolation_level: str) -> Any:
+    """Where what the ledger wrote ends, with or without what is still open."""
+    consumer = AIOKafkaConsumer(**settings.kafka(), isolation_level=isolation_level, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        topics = [settings.topic_prefix + topic.name for topic in WRITTEN]
+        places = [TopicPartition(topic, number) for topic in topics for number in range(settings.partitions)]
+        return await consumer.end_offsets(places)
+    finally:
+        await consumer.stop()
 
 
 # In the worker.
