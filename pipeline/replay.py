@@ -117,7 +117,8 @@ class LedgerInMemory:
         self.machine = LedgerMachine(
             self.partition, self.seen, partitions=self.partitions, prices=self.prices, rules=self.rules
         )
-        self.machine.restore(self.cells.items())
+        for _ in self.machine.restore(self.cells.items()):
+            pass
 
     def take_outputs(self) -> dict[str, list[bytes]]:
         """What was written since the last call, by topic; it is not kept here any longer."""

@@ -5,7 +5,7 @@ encodes what comes of it. It holds no Kafka: `simulate` and the tests run the ve
 Source: docs/rules.md R14, R16, R17, R20a, R41, R43, R44.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pipeline.agents import dead_letters
@@ -49,7 +49,7 @@ from schemas.dead_letters import Origin, Reason
 
 RULES_VERSION = 1
 GROUP_EVENTS = 500
-MAX_CHUNK_EVENTS = 20_000
+MAX_CHUNK_EVENTS = 5_000
 MAX_ADVANCE_BYTES = 50_000
 MAX_CHUNK_BYTES = 16_000_000
 _FORGET_WITH_A_CHUNK = 20
@@ -84,15 +84,16 @@ class LedgerMachine:
 
     # What the engine calls (engine/contract.py).
 
-    def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take over what an earlier life committed."""
+    def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> Iterator[None]:
+        """Take over what an earlier life committed, some at a time."""
         state = self.state
-        state.restore(cells)
+        yield from state.restore(cells)
         self.charging.time_moved()
         if state.calendar.month:
             for organization in state.organizations.values():
                 set_watch(state, organization, organization.wallet)
-        self.statuses.take_up()
+                yield
+        yield from self.statuses.take_up()
 
     def next_due_micros(self) -> int | None:
         """The next month end or month close; first of all, the calendar's opening."""

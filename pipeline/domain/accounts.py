@@ -6,9 +6,9 @@ Repeating a command within the horizon answers as the first time.
 """
 
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
 
+import msgspec
 import xxhash
 
 from pipeline.domain import account_changes as accounts
@@ -20,6 +20,9 @@ from pipeline.domain.state import AnsweredCommand, Organization, State
 from schemas import commands as said
 from schemas.commands import Command, CommandHead
 from schemas.events import CommandApplied, CommandRefused, CommandRepeated, LedgerEvent
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 
 NO_SEQ = 0
 """`org_seq` of an answer about an organisation that is not known: it has no sequence."""
@@ -154,10 +157,11 @@ def refuse(
 
 def forget(state: State, now_micros: int, horizon_micros: int, budget: int) -> None:
     """Let go of answers older than the horizon, the oldest first; at most so many."""
-    for key, answered in list(islice(state.answers.items(), budget)):
+    for _ in range(min(budget, len(state.answers))):
+        answered = next(iter(state.answers.values()))
         if now_micros - answered.arrived_at_micros <= horizon_micros:
             return
-        del state.answers[key]
+        state.answers.popitem(last=False)
         answered.answer = None
         state.touch(answered)
 
@@ -196,7 +200,7 @@ def _repeated(
         org_seq=organization.next_seq(),
         at_micros=at_micros,
         command_id=command.command_id,
-        answer=answered.answer,
+        answer=_decode(answered.answer),
     )
 
 
@@ -223,7 +227,7 @@ def _remember(
         command_id=command.command_id,
         digest=digest,
         arrived_at_micros=at_micros,
-        answer={"type": answer.TYPE, "data": answer.model_dump(mode="json")},
+        answer=_encode({"type": answer.TYPE, "data": answer.model_dump(mode="json")}),
     )
     state.answers[key] = remembered
     state.touch(remembered)

@@ -21,11 +21,21 @@ class Cell:
     """Everything else that is remembered; equal to its default in DEFAULTS it is left out of the cell."""
     DEFAULTS: ClassVar[dict[str, Any]] = {}
 
+    _known: ClassVar[frozenset[str]]
+    _amounts: ClassVar[tuple[str, ...]]
+
     unknown: dict[str, Any] | None
+
+    def __init_subclass__(cls) -> None:
+        names = (*cls.IDENTITY, *cls.FIELDS) if hasattr(cls, "IDENTITY") else cls.FIELDS
+        cls._known = frozenset(names)
+        cls._amounts = tuple(name for name in names if name.endswith("_picousd"))
 
     def __init__(self, **fields: Any) -> None:
         self.unknown = None
-        for name, value in {**self.DEFAULTS, **fields}.items():
+        for name, value in self.DEFAULTS.items():
+            setattr(self, name, value)
+        for name, value in fields.items():
             setattr(self, name, value)
 
     def key(self) -> bytes:
@@ -34,7 +44,11 @@ class Cell:
 
     def value(self) -> bytes | None:
         """The cell as JSON; None once there is nothing left to remember of it."""
-        fields = {"cell": self.KIND}
+        return _encode(self.fields())
+
+    def fields(self) -> dict[str, Any]:
+        """What the cell says, as it is written."""
+        fields: dict[str, Any] = {"cell": self.KIND}
         for name in (*self.IDENTITY, *self.FIELDS):
             value = getattr(self, name)
             if name in self.DEFAULTS and value == self.DEFAULTS[name]:
@@ -42,15 +56,15 @@ class Cell:
             fields[name] = str(value) if name.endswith("_picousd") and value is not None else value
         if self.unknown:
             fields |= self.unknown
-        return _encode(fields)
+        return fields
 
     @classmethod
     def restored(cls, fields: dict[str, Any]) -> "Cell":
         """The cell of its JSON fields (without `cell`)."""
-        known = {name: fields.pop(name) for name in (*cls.IDENTITY, *cls.FIELDS) if name in fields}
-        for name, value in known.items():
-            if name.endswith("_picousd") and value is not None:
-                known[name] = int(value)
-        cell = cls(**known)
-        cell.unknown = fields or None
+        unknown = {name: fields.pop(name) for name in fields.keys() - cls._known}
+        for name in cls._amounts:
+            if fields.get(name) is not None:
+                fields[name] = int(fields[name])
+        cell = cls(**fields)
+        cell.unknown = unknown or None
         return cell

@@ -5,6 +5,7 @@ Organization → months → tiers. Derived attributes (not in FIELDS) follow fro
 """
 
 from bisect import bisect_left, insort
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import attrgetter
@@ -19,6 +20,8 @@ from schemas.base import SeatTier, quoted
 from schemas.organization import SEAT_TIERS, Basis, OrganizationState, Plan, Role
 
 _decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_AT_A_TIME = 500
 
 UNWATCHED_PICOUSD = 10**39
 """A watch no spend reaches: nothing needs to be looked at."""
@@ -354,12 +357,19 @@ class AnsweredCommand(Cell):
     command_id: str
     digest: str
     arrived_at_micros: int
-    answer: dict[str, Any] | None
-    """None once it is forgotten: then the cell goes too."""
+    answer: bytes | None
+    """JSON; None once it is forgotten: then the cell goes too."""
+
+    @classmethod
+    def restored(cls, fields: dict[str, Any]) -> Cell:
+        """As Cell.restored."""
+        return super().restored(fields | {"answer": _encode(fields["answer"])})
 
     def value(self) -> bytes | None:
         """As Cell.value."""
-        return super().value() if self.answer is not None else None
+        if self.answer is None:
+            return None
+        return _encode(self.fields() | {"answer": msgspec.Raw(self.answer)})
 
 
 class Calendar(Cell):
@@ -470,7 +480,7 @@ class State:
 
     def __init__(self) -> None:
         self.organizations: dict[str, Organization] = {}
-        self.answers: dict[tuple[str, str], AnsweredCommand] = {}
+        self.answers: OrderedDict[tuple[str, str], AnsweredCommand] = OrderedDict()
         self.calendar = Calendar()
         self.counters = Counters()
         self.changed: dict[Cell, None] = {}
@@ -524,51 +534,65 @@ class State:
         own.of_organization = self.month_of(organization, own.month)
         own.tier = self.month_of_tier(organization, own.month, member.seat_tier)
 
-    def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take over the cells of an earlier life; kinds nobody knows are left alone in the topic."""
+    def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> Iterator[None]:
+        """Take over the cells of an earlier life, some at a time; kinds nobody knows are left alone in the topic."""
         owned: dict[str, list[Any]] = {kind: [] for kind in CELLS}
-        for _, value in cells:
+        for number, (_, value) in enumerate(cells):
             fields = _decode(value)
             kind = CELLS.get(fields.pop("cell", ""))
             if kind is not None:
                 owned[kind.KIND].append(kind.restored(fields))
-        organizations = self.organizations
-        for organization in owned[Organization.KIND]:
-            organizations[organization.org_id] = organization
-        for limit in owned[TierLimit.KIND]:
-            organizations[limit.org_id].tier_limits[limit.seat_tier] = limit
-        for member in sorted(owned[Member.KIND], key=attrgetter("user_id")):
-            organizations[member.org_id].add(member)
-        for month in owned[OrganizationMonth.KIND]:
-            organizations[month.org_id].months[month.month] = month
-        for tier in owned[TierMonth.KIND]:
-            self.month_of(organizations[tier.org_id], tier.month).tiers[tier.seat_tier] = tier
-        for month in owned[MemberMonth.KIND]:
-            organization = organizations[month.org_id]
-            member = organization.members[month.user_id]
-            member.months[month.month] = month
-            self.join(organization, member, month)
-        for wallet in owned[Wallet.KIND]:
-            organizations[wallet.org_id].wallet = wallet
-        for lot in owned[Lot.KIND]:
-            organizations[lot.org_id].wallet.lots[lot.lot_id] = lot
-        for payment in owned[Payment.KIND]:
-            organizations[payment.org_id].wallet.payments[payment.payment_id] = payment
-        for reload in owned[Reload.KIND]:
-            organizations[reload.org_id].wallet.reloads[reload.reload_id] = reload
-        for request in owned[Request.KIND]:
-            organizations[request.org_id].requests.add(request)
-        for answer in sorted(owned[AnsweredCommand.KIND], key=attrgetter("arrived_at_micros")):
-            self.answers[answer.org_id, answer.command_id] = answer
-        for calendar in owned[Calendar.KIND]:
-            self.calendar = calendar
-        for counters in owned[Counters.KIND]:
-            self.counters = counters
-        for organization in organizations.values():
+            if not number % _AT_A_TIME:
+                yield
+        owned[AnsweredCommand.KIND].sort(key=attrgetter("arrived_at_micros"))
+        for kind_of_cells in owned.values():
+            for number, cell in enumerate(kind_of_cells):
+                self._take_over(cell)
+                if not number % _AT_A_TIME:
+                    yield
+        for organization in self.organizations.values():
+            organization.user_ids = sorted(organization.members)
             organization.note_stops()
             if organization.review is not None:
                 self.reviews[organization.org_id] = None
+            yield
         self.forget_months()
+
+    def _take_over(self, cell: Cell) -> None:
+        """Put a cell where it belongs; what it hangs on is there already."""
+        organizations = self.organizations
+        match cell:
+            case MemberMonth():
+                organization = organizations[cell.org_id]
+                member = organization.members[cell.user_id]
+                member.months[cell.month] = cell
+                self.join(organization, member, cell)
+            case Member():
+                organizations[cell.org_id].members[cell.user_id] = cell
+            case AnsweredCommand():
+                self.answers[cell.org_id, cell.command_id] = cell
+            case Organization():
+                organizations[cell.org_id] = cell
+            case TierLimit():
+                organizations[cell.org_id].tier_limits[cell.seat_tier] = cell
+            case OrganizationMonth():
+                organizations[cell.org_id].months[cell.month] = cell
+            case TierMonth():
+                self.month_of(organizations[cell.org_id], cell.month).tiers[cell.seat_tier] = cell
+            case Wallet():
+                organizations[cell.org_id].wallet = cell
+            case Lot():
+                organizations[cell.org_id].wallet.lots[cell.lot_id] = cell
+            case Payment():
+                organizations[cell.org_id].wallet.payments[cell.payment_id] = cell
+            case Reload():
+                organizations[cell.org_id].wallet.reloads[cell.reload_id] = cell
+            case Request():
+                organizations[cell.org_id].requests.add(cell)
+            case Calendar():
+                self.calendar = cell
+            case Counters():
+                self.counters = cell
 
     def forget_months(self) -> None:
         """A month closed: what members and tiers spent in it will be let go of, little by little."""

@@ -4,7 +4,8 @@ A decision is published at once, with the chunk that made it. Spend alone is hel
 the limit, or for ten seconds: what a member may still do then is known closely enough, and limits stop them exactly.
 """
 
-from itertools import islice
+from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any
 
 from pipeline.domain.cell import Cell
@@ -29,6 +30,7 @@ HELD_BACK_MICROS = 10 * MICROS_PER_SECOND
 CLOCK_MICROS = MICROS_PER_SECOND
 TOLD_AT_ONCE = 500
 """Of spend alone: more waits for the next chunk, so that a busy one ends in good time."""
+_AT_A_TIME = 2_000
 _SHARE = 20  # a twentieth: 5 %
 
 
@@ -49,20 +51,23 @@ class Statuses:
         self.ahead: dict[ScopeMonth, None] = {}
         self.clock_micros = 0
 
-    def take_up(self) -> None:
-        """After a restore: what was held back in an earlier life is due, a few at a time."""
+    def take_up(self) -> Iterator[None]:
+        """After a restore, some at a time: what was held back in an earlier life is due, a few with each chunk."""
         running = self.state.calendar.month
         for organization in self.state.organizations.values():
-            cells: list[ScopeMonth] = []
-            for month in organization.months.values():
-                cells += [month, *month.tiers.values()]
-            for member in organization.members.values():
-                cells += member.months.values()
-            for cell in cells:
+            months = organization.months.values()
+            cells: Iterator[ScopeMonth] = chain(
+                months,
+                chain.from_iterable(month.tiers.values() for month in months),
+                chain.from_iterable(member.months.values() for member in organization.members.values()),
+            )
+            for number, cell in enumerate(cells):
                 if cell.month > running:
                     self.ahead[cell] = None
                 elif cell.month == running and cell.spend_picousd != cell.told_picousd:
                     self.held[cell] = 0
+                if not number % _AT_A_TIME:
+                    yield
             if organization.wallet.balance_picousd != organization.wallet.told_picousd:
                 self.held[organization.wallet] = 0
 

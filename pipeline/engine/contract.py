@@ -6,7 +6,7 @@ docs/decisions/0001-chunks-and-transactions.md; docs/rules.md R43, R44.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -105,8 +105,11 @@ class Machine(Protocol):
     versions: dict[str, str | int]
     """Written to the journal with every transaction: what a rebuild must use (price book, rules version)."""
 
-    def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take over the live cells of `ledger-state`; called once, before anything else."""
+    def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> Iterator[None]:
+        """Take over the live cells of `ledger-state`; called once, before anything else.
+
+        It pauses every few milliseconds of work, so that other partitions and heartbeats are not held up.
+        """
 
     def next_due_micros(self) -> int | None:
         """The next instant at which something falls due; a chunk ends before the first record at or after it."""

@@ -137,7 +137,9 @@ class Partition:
             cell, cells = await self._restore(identities)
             machine = self._around.new_machine(self.number, identities)
             with machine_at_work():
-                machine.restore(cells.items())
+                for _ in machine.restore(cells.items()):
+                    self._is_alive()
+                    await asyncio.sleep(0)
             await start_client(reader)
             inputs = Inputs(self._settings, self.number, reader, self._around.ends)
             await inputs.open(cell)

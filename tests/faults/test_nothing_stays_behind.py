@@ -20,6 +20,7 @@ STARTER = """
 import sys, signal
 from pathlib import Path
 from pipeline.embedded.cluster import EmbeddedCluster
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 with EmbeddedCluster(Path(sys.argv[1]), "replay"):
     print("up", flush=True)
     signal.pause()

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,11 +59,12 @@ class Toy:
     period: dict[str, int] = field(default_factory=dict)  # end, count
     clock: dict[str, int] = field(default_factory=dict)  # published: the last one
 
-    def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> None:
+    def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> Iterator[None]:
         kinds = {"total": self.totals, "multiplier": self.multipliers, "period": self.period, "clock": self.clock}
         for key, value in cells:
             kind, name = key.decode().split("/", 1)
             kinds[kind][name] = int(value)
+            yield
 
     def next_due_micros(self) -> int | None:
         return self.period.get("end")

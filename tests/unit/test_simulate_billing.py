@@ -1,7 +1,7 @@
 """Who stands in for billing: what the ledger asks for is answered in time, between the records it belongs between."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -38,7 +38,8 @@ class Asking:
         self._asked = 0
         self._effects = Effects()
 
-    def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> None: ...
+    def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> Iterator[None]:
+        return iter(())
 
     def next_due_micros(self) -> int | None:
         return self._due[0] if self._due else None
