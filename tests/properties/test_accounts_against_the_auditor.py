@@ -13,10 +13,22 @@ from dataclasses import dataclass
 import pytest
 
 from pipeline.engine.contract import Effects, Output
-from tests.support.auditor import Said
+from tests.support.auditor import Auditor, Said
 from tests.support.auditor.comparison import Disagreement, WatchedLedger, compare, way_of
 from tests.support.auditor.invariants import CHECKS, Broken
-from tests.support.builders import BILLING, Wire, add_member, command, register, searches, set_credits, set_limit
+from tests.support.builders import (
+    BILLING,
+    NOON,
+    Wire,
+    add_member,
+    command,
+    event,
+    micros,
+    register,
+    searches,
+    set_credits,
+    set_limit,
+)
 from tests.support.shrinking import disagreement_of, history_of, report_of
 
 SEEDS = range(int(os.environ.get("AUDITOR_SEEDS", "100")))
@@ -31,6 +43,16 @@ def test_random_accounts_come_to_what_the_auditor_says(tens: int) -> None:
     wrong = [seed for seed in seeds if disagreement_of(seed) is not None]
     reports = [str(report_of(seed, SHRINKING_SECONDS / len(wrong))) for seed in wrong]
     assert not wrong, "\n\n".join([f"seeds {wrong} disagree", *reports])
+
+
+def test_absurd_counts_are_no_event_to_either() -> None:
+    """R17; seed 13181 had corrections of corrections that tripled them."""
+    at = micros(NOON)
+    usage = [searches("most", 100_000), searches("too many", 100_001), event("most", input_tokens=100_000_001)]
+    history = [Said(at, "command", register(owner="ann")), *(Said(at, "usage", wire) for wire in usage)]
+    auditor = Auditor().take_all(history)
+    assert auditor.outcomes == ["applied", "row", "count_too_large", "count_too_large"]
+    compare(history, way_of(0), auditor)
 
 
 # That a disagreement would be seen.

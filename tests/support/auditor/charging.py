@@ -1,16 +1,19 @@
 """Usage: one event comes in; its rows, or why it is a dead letter or a duplicate, goes out (R8-R20)."""
 
-from tests.support.auditor.basics import AHEAD, COUNTED, DAY, VARIANT, Wire, cost, end_of, month_of
+from tests.support.auditor.basics import AHEAD, COUNTED, DAY, TOKENS, VARIANT, Wire, cost, end_of, month_of
 from tests.support.auditor.limits import after_charge, is_breached
 from tests.support.auditor.outputs import Row
 from tests.support.auditor.state import HORIZON_DAYS, Organization, Taken
 from tests.support.auditor.wallet import burn, look
 
 DUPLICATE = "duplicate"
+ABSURD = {**dict.fromkeys(TOKENS, 100_000_000), "web_search_requests": 100_000}
 
 
 def take(org: Organization | None, now: int, grace: int, facts: Wire) -> str | None:
     """None where it was accepted, else `duplicate` or the dead letter's reason."""
+    if any(facts[name] > at_most for name, at_most in ABSURD.items()):
+        return "count_too_large"
     if org is None:
         return "unknown_organization"
     identity = (facts["source"], facts["event_id"])
