@@ -64,7 +64,9 @@ def _forwarded(
     target = partition_of(forward.key, partitions)
     if target == partition:
         raise InvariantBroken(f"{topic}: key {forward.key!r} is at home in partition {partition}, yet was forwarded")
-    headers = forward_headers(forward, topic, partition)
+    # Without the prefix, as the ledger and the sink name it: where it lay does not depend on what a cluster is called.
+    name = settings.usage_events if forward.input == "usage" else settings.account_commands
+    headers = forward_headers(forward, name, partition)
     # Where producers set the time (replay), the copy bears the first arrival too.
     return TopicPartition(topic, target), Write(
         forward.key, forward.value, headers, arrival_micros(forward.source) // 1_000

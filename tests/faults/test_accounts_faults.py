@@ -487,7 +487,7 @@ def decision(status: Latest, key: bytes) -> Any:
     return user_id, decide(organization, tier, member, micros(ENDS))
 
 
-def undisturbed(records: Iterable[Outgoing], prefix: str = "") -> list[LedgerInMemory]:
+def undisturbed(records: Iterable[Outgoing]) -> list[LedgerInMemory]:
     """A ledger per partition that had everything at once; what one finds that is another's comes to that one last."""
     ledgers = [LedgerInMemory(partition=number, partitions=PARTITIONS) for number in range(PARTITIONS)]
     taken: dict[int, list[Record]] = defaultdict(list)
@@ -497,7 +497,7 @@ def undisturbed(records: Iterable[Outgoing], prefix: str = "") -> list[LedgerInM
     for ledger in ledgers:
         ledger.process(taken[ledger.partition])
         ledger.idle(micros(ENDS))
-    topics = {name: prefix + topic for topic, name in INPUTS.items()}
+    topics = {name: topic for topic, name in INPUTS.items()}
     for ledger in ledgers:
         for forward in ledger.forwards:
             owner = ledgers[partition_of(forward.key, PARTITIONS)]
@@ -549,7 +549,7 @@ async def test_a_month_with_every_command_comes_out_the_same_although_its_worker
             await victim.dies()
     with worker(settings) as last:
         written = await everything_at(micros(ENDS), settings, last)
-    for ledger in undisturbed(records, topic_prefix):
+    for ledger in undisturbed(records):
         here = {topic: [one for one in written[topic] if one.partition == ledger.partition] for topic in written}
         outputs = {topic: [record.value for record in here[topic]] for topic in here}
         found = said(outputs, latest(here[CREDIT_STATUS.name]), latest(here[LEDGER_STATE.name]))
