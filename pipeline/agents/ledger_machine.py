@@ -6,6 +6,7 @@ Source: docs/rules.md R14, R16, R17, R20a, R41, R43, R44.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from pipeline.agents import dead_letters
@@ -162,14 +163,14 @@ class LedgerMachine:
         return next((count for count, arrived in enumerate(arrivals) if count and arrived >= stop_micros), len(records))
 
     def _take_usage(self, records: Sequence[InputRecord]) -> bool:
-        if (batch := decode_singles([record.value for record in records])) is not None:
+        if (batch := self._decode_together(records)) is not None:
             self._usage(records, [0] * len(records), batch, len(records))
             return not self._is_full()
         first = 0
         events: list[Decoded] = []
         places: list[tuple[InputRecord, int]] = []
         for number, record in enumerate(records, start=1):
-            decoded = decode_record(record.value)
+            decoded = self._decode(record)
             events += decoded
             places += [(record, index) for index in range(len(decoded))]
             if len(events) >= GROUP_EVENTS or number == len(records):
@@ -179,6 +180,20 @@ class LedgerMachine:
                 if self._is_full():
                     return False
         return True
+
+    def _decode_together(self, records: Sequence[InputRecord]) -> Batch | None:
+        with suppress(Exception):  # a bug: one by one, it is known whose it is
+            return decode_singles([record.value for record in records])
+        return None
+
+    def _decode(self, record: InputRecord) -> list[Decoded]:
+        try:
+            return decode_record(record.value)
+        except Exception as error:
+            place = Place("usage", record.offset, 0)
+            if place in self._quarantined:
+                return [BadEvent(Reason.INTERNAL_ERROR, _BUG, record.value or b"", {})]
+            raise EventFailed(place, error) from error
 
     def finish(self) -> Effects:
         """Everything the chunk wants written."""
@@ -349,7 +364,13 @@ class LedgerMachine:
         arrived = arrival_micros(record)
         counters = self.state.counters
         counters.commands += 1
-        command = read_command(raw)
+        is_set_aside = Place("commands", record.offset, 0) in self._quarantined
+        try:
+            command = read_command(raw)
+        except Exception:
+            if not is_set_aside:
+                raise
+            command = UnreadableCommand(Reason.INTERNAL_ERROR, _BUG)
         if isinstance(command, UnreadableCommand):
             counters.commands_unreadable += 1
             place = self._origin(record, 0, ACCOUNT_COMMANDS.name)
@@ -360,7 +381,7 @@ class LedgerMachine:
             counters.commands_forwarded += 1
             self._forwards.append(Forward("commands", head.org_id.encode(), raw, record, 0))
             return
-        if self._quarantined and Place("commands", record.offset, 0) in self._quarantined:
+        if is_set_aside:
             self._refuse(head, "internal_error", _BUG, arrived)
             return
         if isinstance(command, InvalidCommand):

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.engine.contract import Place
+from pipeline.agents import ledger_machine
+from pipeline.agents.commands import read_command
+from pipeline.engine.contract import EventFailed, Place
 from pipeline.engine.partitioning import partition_of
 from pipeline.engine.records import ARRIVAL_HEADER
 from schemas.dead_letters import Reason
@@ -216,6 +218,23 @@ def test_a_command_of_more_than_a_million_bytes_is_a_dead_letter() -> None:
     (letter,) = ledger.dead_letters
     assert (letter.reason, letter.length_bytes) == (Reason.TOO_LARGE, 1_000_001)
     assert changes(ledger)[1] == {"credits_enabled": False}
+
+
+def test_a_command_whose_reading_fails_is_named_and_then_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(raw: bytes) -> Any:
+        if b"limit" in raw:
+            raise ZeroDivisionError("a bug")
+        return read_command(raw)
+
+    monkeypatch.setattr(ledger_machine, "read_command", stumble)
+    ledger = acme()
+    with pytest.raises(EventFailed, match="commands offset 3, event 0: ZeroDivisionError: a bug"):
+        ledger.commands(set_limit("1"))
+    ledger = acme()  # its memory is dropped
+    ledger.quarantined = frozenset({Place("commands", 3, 0)})
+    ledger.commands(set_limit("1"))
+    (letter,) = ledger.dead_letters
+    assert letter.reason is Reason.INTERNAL_ERROR
 
 
 def test_a_command_over_which_we_stumbled_is_refused_and_may_come_again() -> None:

@@ -1,11 +1,14 @@
 """A usage event charged: its price, its row, its month, the three totals it adds to (R8-R13, R18, R30, R42, R43)."""
 
 import json
+from typing import Any
 
 import pytest
 
+from pipeline.agents import ledger_machine
+from pipeline.agents.decoding import decode_record
 from pipeline.domain.pricing import price_usage
-from pipeline.engine.contract import Place
+from pipeline.engine.contract import EventFailed, Place
 from pipeline.engine.partitioning import partition_of
 from pipeline.engine.records import ARRIVAL_HEADER, ORIGIN_HEADER
 from pipeline.price_book import load_price_book
@@ -176,6 +179,25 @@ def test_an_event_over_which_we_stumbled_is_a_dead_letter_and_its_neighbours_are
     ledger.quarantined = frozenset()
     ledger.usage(searches("b", 2))
     assert ledger.spend_picousd("organization_month", "acme", "2026-05") == 7 * CENT
+
+
+def test_a_record_whose_reading_fails_is_named_and_then_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(value: bytes) -> Any:
+        if b'"b"' in value:
+            raise ZeroDivisionError("a bug")
+        return decode_record(value)
+
+    monkeypatch.setattr(ledger_machine, "decode_singles", lambda values: [stumble(value) for value in values])
+    monkeypatch.setattr(ledger_machine, "decode_record", stumble)
+    ledger = acme()
+    with pytest.raises(EventFailed, match="usage offset 1, event 0: ZeroDivisionError: a bug") as failed:
+        ledger.usage(searches("a", 1), searches("b", 2), searches("c", 4))
+    ledger = acme()  # its memory is dropped
+    ledger.quarantined = frozenset({failed.value.place})
+    ledger.usage(searches("a", 1), searches("b", 2), searches("c", 4))
+    assert [row.event_id for row in ledger.rows] == ["a", "c"]
+    (letter,) = ledger.dead_letters
+    assert (letter.reason, letter.origin.offset) == (Reason.INTERNAL_ERROR, 1)
 
 
 @pytest.mark.parametrize("kind", [*(f"{kind}_tokens" for kind in TOKEN_KINDS), "web_search_requests"])
