@@ -34,7 +34,8 @@ def ask(
     """A member asks; one who asked before gets that request, with its own time and kind (R35).
 
     Raises:
-        Refused: requests are switched off, or the seat asked for is the one they have.
+        Refused: requests are switched off, the seat asked for is the one they have, or a command of this id asked long
+            ago.
     """
     if not organization.requests_enabled:
         raise Refused("requests_disabled", f"{organization.org_id} takes no requests")
@@ -43,9 +44,12 @@ def ask(
         return pending
     if kind == "premium_seat" and member.seat_tier == "premium":
         raise Refused("already_on_premium", f"{member.user_id} has a Premium seat")
+    request_id = event_id("request", organization.org_id, command_id)
+    if request_id in organization.requests.by_id:
+        raise Refused("command_id_reused", f"command {command_id} asked for something before; ids are used once")
     request = Request(
         org_id=organization.org_id,
-        request_id=event_id("request", organization.org_id, command_id),
+        request_id=request_id,
         user_id=member.user_id,
         kind=kind,
         asked_at_micros=at_micros,

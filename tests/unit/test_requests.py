@@ -305,3 +305,13 @@ def test_many_requests_make_a_digest_in_parts_that_fit_a_record() -> None:
     assert {request.user_id for part in (first, second) for request in part.requests} == set(people)
     assert max(len(part.model_dump_json()) for part in (first, second)) < 900_000
     assert first.identity() != second.identity()
+
+
+def test_a_command_id_from_long_ago_cannot_ask_again() -> None:
+    desk = Desk()
+    first = desk.ask()
+    desk.deny(first.request_id)
+    desk.asked = 0
+    with pytest.raises(Refused, match="ids are used once"):
+        desk.ask(at=later(NOON, hours=24 * 40))
+    assert desk.requests.by_id == {first.request_id: first}
