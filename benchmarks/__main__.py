@@ -1,48 +1,93 @@
-"""`python -m benchmarks`: the ledger path on a real Kafka, events per second, with its result checked."""
+"""`python -m benchmarks [ledger | limits | members]`: events per second on a real Kafka, their result checked."""
 
 import argparse
+import logging
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks import members
 from benchmarks.job import Job
-from benchmarks.stand import run_once
+from benchmarks.stand import Measured, run_ledger, run_once
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.settings import Settings
 
 
 def main() -> None:
-    """Run the job a few times and print medians."""
+    """Run what was asked for, a few times in turn, and print medians."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("ledger", "limits", "members"), default="ledger")
     parser.add_argument("--events", type=int, default=300_000, help="preloaded, of about 300 bytes (%(default)s)")
-    parser.add_argument("--runs", type=int, default=3, help="bare and ledger in turn (%(default)s)")
+    parser.add_argument("--runs", type=int, default=3, help="of each side, in turn (%(default)s)")
     parser.add_argument("--members", type=int, default=1_000)
     parser.add_argument("--organizations", type=int, default=40)
     arguments = parser.parse_args()
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of every new topic's first moments
+    if arguments.what == "members":
+        members.main()
+    elif arguments.what == "limits":
+        _limits(arguments)
+    else:
+        _ledger(arguments)
+
+
+def _ledger(arguments: argparse.Namespace) -> None:
+    """The ledger path against the least any consumer does: fetch and decode."""
     floors, ledgers = [], []
-    with tempfile.TemporaryDirectory() as folder, EmbeddedKafka(Path(folder)) as kafka:
-        for run in range(arguments.runs):
-            settings = Settings(kafka_bootstrap_servers=kafka.bootstrap_servers, topic_prefix=f"bench{run}.")
-            job = Job(
-                arguments.events,
-                arguments.organizations,
-                arguments.members,
-                seed=run + 1,
-                now_micros=time.time_ns() // 1_000_000 * 1_000,
-            )
-            bare_run, ledger_run = run_once(settings, job)
-            floors.append(bare_run.per_second)
-            ledgers.append(ledger_run.per_second)
-            print(
-                f"run {run + 1}: bare fetch and decode {floors[-1]:9,.0f} events/s   "
-                f"ledger {ledgers[-1]:9,.0f} events/s   ratio {ledgers[-1] / floors[-1]:.2f}   "
-                f"{job.accepted:,} accepted, spend agrees to the picodollar",
-                flush=True,
-            )
+    for run, settings in _on_kafka(arguments.runs):
+        job = _job(arguments, run)
+        bare_run, ledger_run = run_once(settings, job)
+        floors.append(bare_run.per_second)
+        ledgers.append(ledger_run.per_second)
+        print(
+            f"run {run}: bare fetch and decode {floors[-1]:9,.0f} events/s   "
+            f"ledger {ledgers[-1]:9,.0f} events/s   ratio {ledgers[-1] / floors[-1]:.2f}   "
+            f"{job.accepted:,} accepted, spend agrees to the picodollar",
+            flush=True,
+        )
     ratio = statistics.median(ledger / floor for floor, ledger in zip(floors, ledgers, strict=True))
     floor, ledger = statistics.median(floors), statistics.median(ledgers)
     print(f"median: bare {floor:,.0f}, ledger {ledger:,.0f} events/s, ratio {ratio:.2f}")
+
+
+def _limits(arguments: argparse.Namespace) -> None:
+    """Limits at all three scopes against organisation limits alone."""
+    ratios = []
+    for run, settings in _on_kafka(arguments.runs):
+        alone, all_scopes = (
+            _one_side(settings, _job(arguments, run, all_scopes=which), which) for which in (False, True)
+        )
+        ratios.append(alone.per_second / all_scopes.per_second)
+        print(
+            f"run {run}: organisation limits alone {alone.per_second:9,.0f} events/s   "
+            f"all three scopes {all_scopes.per_second:9,.0f} events/s   {ratios[-1]:.2f} times as long per event",
+            flush=True,
+        )
+    print(f"median: {statistics.median(ratios):.2f} times as long per event")
+
+
+def _one_side(settings: Settings, job: Job, which: bool) -> Measured:
+    own = settings.model_copy(update={"topic_prefix": f"{settings.topic_prefix}{int(which)}."})
+    return run_ledger(own, job)
+
+
+def _job(arguments: argparse.Namespace, run: int, *, all_scopes: bool = False) -> Job:
+    return Job(
+        arguments.events,
+        arguments.organizations,
+        arguments.members,
+        seed=run,
+        now_micros=time.time_ns() // 1_000_000 * 1_000,
+        all_scopes=all_scopes,
+    )
+
+
+def _on_kafka(runs: int) -> Iterator[tuple[int, Settings]]:
+    with tempfile.TemporaryDirectory() as folder, EmbeddedKafka(Path(folder)) as kafka:
+        for run in range(1, runs + 1):
+            yield run, Settings(kafka_bootstrap_servers=kafka.bootstrap_servers, topic_prefix=f"bench{run}.")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Job:
     """So many events of so many members; iterate `records()` once, then ask for the answer.
 
     Attributes:
+        all_scopes: seat tiers and members have limits too, beside their organisations.
         spend_picousd: the right month to date by organisation, once the records were taken.
         accepted: events that are no duplicates.
     """
@@ -35,6 +36,7 @@ class Job:
     members: int = 1_000
     seed: int = 1
     now_micros: int = 0
+    all_scopes: bool = False
     accepted: int = 0
     spend_picousd: dict[str, int] = field(default_factory=dict)
 
@@ -63,8 +65,22 @@ class Job:
                     for member in range(number, self.members, self.organizations)
                 ),
             ]
+            if self.all_scopes:
+                commands += self._more_limits(number, owner)
             for index, command in enumerate(commands):
                 yield org_id, json.dumps({"command_id": f"c-{index}", "org_id": org_id, **command}).encode()
+
+    def _more_limits(self, number: int, owner: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for seat_tier, basis in (("standard", "each_member"), ("premium", "whole_tier")):
+            yield {
+                "command": "set_tier_limit",
+                "seat_tier": seat_tier,
+                "basis": basis,
+                "limit_usd": "100000",
+                "actor": owner,
+            }
+        for member in range(number, self.members, self.organizations):
+            yield {"command": "set_user_limit", "user_id": f"user-{member:07d}", "limit_usd": "1000", "actor": owner}
 
     def records(self) -> Iterator[tuple[str, bytes]]:
         """(org_id, event), one event a record."""

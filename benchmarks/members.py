@@ -1,0 +1,159 @@
+"""`python -m benchmarks members`: what one event costs the ledger as members grow; sizes in, a table out, no Kafka.
+
+Each size runs in a process of its own: members are restored from cells, then usage is charged, of members taken at
+random (nearly every event changes another member's cells) and of a thousand busy ones.
+"""
+
+import gc
+import json
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from pipeline.agents.ledger_machine import LedgerMachine
+from pipeline.domain.cell import Cell
+from pipeline.domain.pricing import CompiledPrices
+from pipeline.domain.rules import Rules
+from pipeline.domain.state import Calendar, Member, Organization, State, TierLimit
+from pipeline.engine.contract import Run
+from pipeline.engine.identity import MemoryIdentities
+from pipeline.price_book import load_price_book
+from pipeline.replay import Record
+from schemas.instants import format_instant, parse_instant
+from schemas.organization import SEAT_TIERS
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+NOW_MICROS = parse_instant("2026-05-15T12:00:00Z")
+_MONTH = "2026-05"
+_ORGANIZATIONS = 40
+_MOST_BUSY = 1_000
+_EVENTS = 60_000
+_CHUNK_RECORDS = 3_000
+_SLICE_RECORDS = 250
+_ENOUGH_PICOUSD = 10**18
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one size; times are processor time."""
+
+    members: int
+    cells: int
+    restore_seconds: float
+    longest_step_ms: float
+    random_micros: float
+    busy_micros: float
+    rss_mb: int
+
+
+def main(sizes: tuple[int, ...] = SIZES) -> None:
+    """Print the table, a line as each size is done."""
+    print("  members      cells  restored in  longest step  any member  busy members  memory")
+    for members in sizes:
+        script = f"from benchmarks.members import measure; measure({members})"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        cost = Cost(**json.loads(done.stdout))
+        print(
+            f"{cost.members:9,} {cost.cells:10,} {cost.restore_seconds:10.2f} s {cost.longest_step_ms:10.1f} ms "
+            f"{cost.random_micros:8.1f} µs {cost.busy_micros:10.1f} µs {cost.rss_mb:5,} MB",
+            flush=True,
+        )
+
+
+def measure(members: int) -> None:
+    """One size, as JSON on standard output."""
+    machine = LedgerMachine(
+        0, MemoryIdentities(35), partitions=1, prices=CompiledPrices(load_price_book()), rules=Rules()
+    )
+    cells = dict(_cells(members))
+    gc.disable()
+    steps, began = [], time.process_time()
+    last = time.perf_counter()
+    for _ in machine.restore(cells.items()):
+        now = time.perf_counter()
+        steps.append(now - last)
+        last = now
+    restored = time.process_time() - began
+    count = len(cells)
+    del cells
+    gc.freeze()
+    any_member = min(_micros_per_event(machine, members, seed) for seed in range(3))
+    busy = min(_micros_per_event(machine, min(members, _MOST_BUSY), seed) for seed in range(3, 6))
+    rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    cost = Cost(members, count, restored, max(steps) * 1_000, any_member, busy, rss_mb)
+    print(json.dumps(asdict(cost)))
+
+
+def _cells(members: int) -> Iterator[tuple[bytes, bytes]]:
+    """Organisations with limits at all three scopes, and members who have used something this month."""
+    state = State()
+    state.calendar = Calendar(month=_MONTH, closed_through="2026-03")
+    limit = {"limit_picousd": _ENOUGH_PICOUSD, "limit_version": 1}
+    cells: list[Cell] = [state.calendar, state.counters]
+    for number in range(_ORGANIZATIONS):
+        org_id = _org(number)
+        organization = Organization(org_id=org_id, plan="enterprise", credits_enabled=True, **limit)
+        state.organizations[org_id] = organization
+        cells += [organization, state.month_of(organization, _MONTH)]
+        for seat_tier in SEAT_TIERS:
+            basis = "each_member" if seat_tier == "standard" else "whole_tier"
+            cells += [
+                TierLimit(org_id=org_id, seat_tier=seat_tier, basis=basis, **limit),
+                state.month_of_tier(organization, _MONTH, seat_tier),
+            ]
+    for number in range(members):
+        organization = state.organizations[_org(number)]
+        seat_tier = SEAT_TIERS[number // _ORGANIZATIONS % 2]
+        own_limit = limit if number % 10 == 0 else {}
+        member = Member(
+            org_id=organization.org_id, user_id=_user(number), role="member", seat_tier=seat_tier, **own_limit
+        )
+        month = state.month_of_member(organization, member, _MONTH)
+        for cell in (month, month.tier, month.of_organization):
+            cell.spend_picousd += 10**10
+        cells += [member, month]
+    return ((cell.key(), cell.value() or b"") for cell in cells)
+
+
+def _micros_per_event(machine: LedgerMachine, members: int, seed: int) -> float:
+    records = list(_records(members, seed))
+    began = time.process_time()
+    for start in range(0, len(records), _CHUNK_RECORDS):
+        chunk = records[start : start + _CHUNK_RECORDS]
+        machine.begin(NOW_MICROS, frozenset())
+        for first in range(0, len(chunk), _SLICE_RECORDS):
+            machine.take(Run("usage", chunk[first : first + _SLICE_RECORDS]))
+        machine.finish()
+    return (time.process_time() - began) / len(records) * 1e6
+
+
+def _records(members: int, seed: int) -> Iterator[Record]:
+    chance = random.Random(seed)
+    for number in range(_EVENTS):
+        member = chance.randrange(members)
+        event = {
+            "org_id": _org(member % _ORGANIZATIONS),
+            "user_id": _user(member),
+            "event_id": f"req_{seed:03d}{number:020d}",
+            "source": "claude-code",
+            "product": "claude_code",
+            "model": "claude-sonnet-4-6",
+            "occurred_at": format_instant(NOW_MICROS - chance.randrange(60_000) * 1_000),
+            "funding": "credits",
+            "input_tokens": chance.randrange(1, 4_000),
+            "output_tokens": chance.randrange(1, 2_000),
+            "cache_read_tokens": chance.randrange(90_000),
+        }
+        yield Record("usage", seed * _EVENTS + number, NOW_MICROS // 1_000, json.dumps(event).encode())
+
+
+def _org(number: int) -> str:
+    return f"org-{number % _ORGANIZATIONS:05d}"
+
+
+def _user(number: int) -> str:
+    return f"user-{number:07d}"
