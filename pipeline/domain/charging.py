@@ -179,7 +179,7 @@ class Charging:
 
     def crossing(self, usage: Usage, offset: int, index: int) -> Crossing:
         """The event as the one that reached something."""
-        return Crossing(
+        return Crossing.trusted(
             event_id=usage.event_id,
             source=usage.source,
             input_partition=self.partition,

@@ -104,25 +104,31 @@ class Occasion(NamedTuple):
 def charged(occasion: Occasion, member: Member, own: MemberMonth, tier: TierMonth) -> list[LedgerEvent]:
     """What follows from spend that was added to a member's month, and to their tier's and organisation's.
 
-    To be asked where one of the three has come to its watch, or was lowered by a correction.
+    Usage matters where a month has come to its watch; a correction may lower spend, so then all three are looked at.
     """
     organization = occasion.organization
     month = own.of_organization
-    bounds = [
-        *filter(None, [of_member(organization, member, own)]),
-        of_pool(organization, tier),
-        of_organization(organization, month),
-    ]
+    looked: list[tuple[ScopeMonth, Bound | None]] = []
+    if _is_to_be_looked_at(occasion, own):
+        looked.append((own, of_member(organization, member, own)))
+    if _is_to_be_looked_at(occasion, tier):
+        looked.append((tier, of_pool(organization, tier)))
+    if _is_to_be_looked_at(occasion, month):
+        looked.append((month, of_organization(organization, month)))
     events: list[LedgerEvent] = []
     if own.month >= occasion.state.calendar.month:
-        binding = [bound for bound in bounds if bound.amount_picousd is not None]
+        binding = [bound for _, bound in looked if bound is not None and bound.amount_picousd is not None]
         events += filter(None, [_breach_if_crossed(occasion, bound) for bound in binding])
         events += [_resume(occasion, bound) for bound in binding if _stands_in_vain(bound)]
         for bound in binding:
             events += _thresholds(occasion, bound)
-    for cell in (own, tier, month):
-        set_watch(occasion.state, organization, cell, [bound for bound in bounds if bound.cell is cell])
+    for cell, bound in looked:
+        set_watch(occasion.state, organization, cell, [bound] if bound is not None else [])
     return events
+
+
+def _is_to_be_looked_at(occasion: Occasion, cell: ScopeMonth) -> bool:
+    return cell.spend_picousd >= cell.watch_picousd or occasion.cause == "correction"
 
 
 def _breach_if_crossed(occasion: Occasion, bound: Bound) -> LimitBreached | None:
