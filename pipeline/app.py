@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.agents.ledger import ledger
 from pipeline.agents.ledger_machine import LedgerMachine
+from pipeline.dead_letters.storm import PoisonAlarm, Threshold
 from pipeline.domain.pricing import CompiledPrices
 from pipeline.domain.rules import Rules
 from pipeline.engine.contract import Identities, MachineFactory
@@ -57,7 +58,8 @@ def ledger_app(settings: Settings) -> Any:
     """The Faust app of one ledger worker."""
     data_dir = settings.data_dir / "faust"
     data_dir.mkdir(parents=True, exist_ok=True)  # Faust makes the last folder only
-    app, chunks = faust_app(engine_settings(settings), machine_factory(settings), data_dir=data_dir)
+    alarm = PoisonAlarm(Threshold(settings.poison_percent, settings.poison_seconds, settings.poison_events))
+    app, chunks = faust_app(engine_settings(settings), machine_factory(settings), data_dir=data_dir, observer=alarm)
     app.agent(chunks)(ledger)
     return app
 

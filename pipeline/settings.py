@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     topic_prefix: str = Field("", description="before every topic's name and group id")
     mode: Mode = Field("live", description="replay: arrival is the producer's timestamp (R44)")
     horizon_days: int = Field(HORIZON_DAYS, ge=1, description="R17")
+    poison_percent: int = Field(20, ge=1, le=99, description="more dead letters than this are a poison storm")
+    poison_seconds: int = Field(60, ge=1, description="over so long a time")
+    poison_events: int = Field(100, ge=1, description="of at least so many usage events of a worker")
     session_timeout_ms: int = Field(10_000, ge=1_000, description="how long a silent worker keeps its partitions")
     data_dir: Path = Path("var")
 

@@ -29,10 +29,10 @@ class Topic:
 
     def config(self, mode: Mode) -> dict[str, str]:
         """Kafka's settings of this topic; in replay mode records bear old times, so nothing goes by age (R44)."""
-        config = {"cleanup.policy": "compact" if self.compacted else "delete"}
-        if not self.compacted:
-            forever = self.kept_days is None or mode == "replay"
-            config["retention.ms"] = "-1" if forever or self.kept_days is None else str(self.kept_days * DAY_MILLIS)
+        kept_days = self.kept_days if mode == "live" else None
+        config = {"cleanup.policy": "delete" if not self.compacted else "compact,delete" if kept_days else "compact"}
+        if kept_days or not self.compacted:
+            config["retention.ms"] = str(kept_days * DAY_MILLIS) if kept_days else "-1"
         # Arrival is the broker's clock when live, the producer's in replay mode (R44).
         is_input = self in INPUTS
         config["message.timestamp.type"] = "LogAppendTime" if mode == "live" else "CreateTime"
@@ -106,6 +106,17 @@ CREDIT_STATUS = Topic(
     settings=_COMPACTED,
 )
 DEAD_LETTERS = Topic("dead-letters", "dead_letter_id", "DeadLetter", "ledger", "redrive, sink", kept_days=400)
+# Kept for longer than any dead letter: Kafka lets go of those segment by segment, up to a week later than it might.
+DEAD_LETTER_DECISIONS = Topic(
+    "dead-letter-decisions",
+    "dead_letter_id",
+    "DeadLetterDecision",
+    "redrive",
+    "redrive, sink",
+    compacted=True,
+    kept_days=430,
+    settings=_COMPACTED,
+)
 LEDGER_STATE = Topic(
     "ledger-state", "cell", "the cell as JSON", "ledger", "ledger", compacted=True, settings=_COMPACTED
 )
@@ -135,6 +146,7 @@ TOPICS = (
     NOTIFICATIONS,
     CREDIT_STATUS,
     DEAD_LETTERS,
+    DEAD_LETTER_DECISIONS,
     LEDGER_STATE,
     LEDGER_JOURNAL,
     SEEN_IDS,

@@ -1,6 +1,7 @@
 """Dead letters: records that cannot be processed, with the reason, where they lay and what they said (R16, R17)."""
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field
 
@@ -60,3 +61,13 @@ class DeadLetter(Model):
     length_bytes: Count
     sha256: str
     payload: str
+
+
+class DeadLetterDecision(Model):
+    """What an operator decided of a dead letter, once: written again to its input, or not to be taken at all (R16)."""
+
+    dead_letter_id: str
+    decision: Literal["redriven", "discarded"]
+    by: str
+    why: str | None
+    at_micros: Instant = Field(alias="at")

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from schemas.commands import COMMANDS
-from schemas.dead_letters import DeadLetter
+from schemas.dead_letters import DeadLetter, DeadLetterDecision
 from schemas.events import (
     CommandApplied,
     CommandRefused,
@@ -34,6 +34,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "usage-event": UsageEvent,
     "priced-usage": PricedUsage,
     "dead-letter": DeadLetter,
+    "dead-letter-decision": DeadLetterDecision,
     **{f"status.{kind}": model for kind, model in STATUS_RECORDS.items()},
 }
 """What lies in a topic as it is, by the name of its schema."""

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.agents.decoding import BadEvent
 from pipeline.domain.compiled import Usage
@@ -11,16 +11,30 @@ from schemas.events import event_id
 from schemas.usage import TOKEN_KINDS
 
 
-def of_usage(
-    usage: Usage, raw: bytes, reason: Reason, detail: str, origin: Origin, arrived_at_micros: int
-) -> DeadLetter:
+class Found(NamedTuple):
+    """Where and when the ledger came upon something it cannot process; origin and arrival are the first ones (R43)."""
+
+    letter_id: str
+    origin: Origin
+    arrived_at_micros: int
+
+
+def letter_id(topic: str, partition: int, offset: int, index: int) -> str:
+    """The id of the dead letter of what lay there when it was judged, wherever it first lay.
+
+    So what is redriven and refused again is another dead letter, and no header can give two of them the same id (R16).
+    """
+    return event_id("dead-letter", topic, partition, offset, index)
+
+
+def of_usage(usage: Usage, raw: bytes, reason: Reason, detail: str, found: Found) -> DeadLetter:
     """The dead letter of an event that could be read."""
     tokens = sum(getattr(usage, f"{kind}_tokens") for kind in TOKEN_KINDS)
     facts = {"org_id": usage.org_id, "user_id": usage.user_id, "event_id": usage.event_id, "model": usage.model}
-    return _dead_letter(raw, reason, detail, origin, arrived_at_micros, tokens, facts)
+    return _dead_letter(raw, reason, detail, found, tokens, facts)
 
 
-def of_bad_event(bad: BadEvent, origin: Origin, arrived_at_micros: int) -> DeadLetter:
+def of_bad_event(bad: BadEvent, found: Found) -> DeadLetter:
     """The dead letter of bytes that are no event, with what could still be read of them."""
     wire = bad.wire
     data = wire.get("data") if "specversion" in wire else wire
@@ -33,33 +47,27 @@ def of_bad_event(bad: BadEvent, origin: Origin, arrived_at_micros: int) -> DeadL
         "event_id": wire.get("id") if "specversion" in wire else fields.get("event_id"),
         "model": fields.get("model"),
     }
-    return _dead_letter(bad.raw, bad.reason, bad.detail, origin, arrived_at_micros, tokens, facts)
+    return _dead_letter(bad.raw, bad.reason, bad.detail, found, tokens, facts)
 
 
-def of_command(raw: bytes, reason: Reason, detail: str, origin: Origin, arrived_at_micros: int) -> DeadLetter:
+def of_command(raw: bytes, reason: Reason, detail: str, found: Found) -> DeadLetter:
     """The dead letter of a command that cannot be read at all."""
-    return _dead_letter(raw, reason, detail, origin, arrived_at_micros, 0, {})
+    return _dead_letter(raw, reason, detail, found, 0, {})
 
 
 def _dead_letter(
-    raw: bytes,
-    reason: Reason,
-    detail: str,
-    origin: Origin,
-    arrived_at_micros: int,
-    tokens: int,
-    facts: dict[str, Any],
+    raw: bytes, reason: Reason, detail: str, found: Found, tokens: int, facts: dict[str, Any]
 ) -> DeadLetter:
     def text(name: str) -> str | None:
         value = facts.get(name)
         return value[:128] if isinstance(value, str) else None
 
     return DeadLetter(
-        dead_letter_id=event_id("dead-letter", origin.topic, origin.partition, origin.offset, origin.index),
+        dead_letter_id=found.letter_id,
         reason=reason,
         detail=detail[:1000],
-        origin=origin,
-        arrived_at_micros=arrived_at_micros,
+        origin=found.origin,
+        arrived_at_micros=found.arrived_at_micros,
         org_id=text("org_id"),
         user_id=text("user_id"),
         event_id=text("event_id"),

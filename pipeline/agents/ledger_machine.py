@@ -40,6 +40,7 @@ from pipeline.engine.contract import (
     InputRecord,
     InvariantBroken,
     Place,
+    Rejections,
     Run,
 )
 from pipeline.engine.partitioning import partition_of
@@ -217,6 +218,7 @@ class LedgerMachine:
                 for name, before, after in zip(Counters.NAMES, self._counts_before, counts, strict=True)
                 if after != before
             },
+            rejected=self._rejected,
         )
 
     # Usage.
@@ -341,12 +343,14 @@ class LedgerMachine:
 
     def _reject(self, record: InputRecord, index: int, event: Decoded, rejected: Rejected) -> None:
         self.state.counters.dead_letters += 1
-        place, arrived = self._origin(record, index), arrival_micros(record)
+        so_far, first = self._rejected.get(rejected.reason, (0, Place("usage", record.offset, index)))
+        self._rejected[rejected.reason] = Rejections(so_far + 1, first)
+        found = self._found(record, index)
         if isinstance(event, BadEvent):
-            letter = dead_letters.of_bad_event(event, place, arrived)
+            letter = dead_letters.of_bad_event(event, found)
         else:
             raw = raw_event(record.value or b"", index)
-            letter = dead_letters.of_usage(event, raw, rejected.reason, str(rejected), place, arrived)
+            letter = dead_letters.of_usage(event, raw, rejected.reason, str(rejected), found)
         self._outputs.dead_letter(letter)
 
     # Commands.
@@ -373,8 +377,8 @@ class LedgerMachine:
             command = UnreadableCommand(Reason.INTERNAL_ERROR, _BUG)
         if isinstance(command, UnreadableCommand):
             counters.commands_unreadable += 1
-            place = self._origin(record, 0, ACCOUNT_COMMANDS.name)
-            self._outputs.dead_letter(dead_letters.of_command(raw, command.reason, command.detail, place, arrived))
+            found = self._found(record, 0, ACCOUNT_COMMANDS.name)
+            self._outputs.dead_letter(dead_letters.of_command(raw, command.reason, command.detail, found))
             return
         head = command.head if isinstance(command, InvalidCommand) else command
         if head.org_id not in self.state.organizations and self._is_foreign(head.org_id):
@@ -410,6 +414,7 @@ class LedgerMachine:
         self._outputs = Outputs()
         self._forwards: list[Forward] = []
         self._fresh: dict[bytes, bytes] = {}
+        self._rejected: dict[str, Rejections] = {}
         self._quarantined = frozenset()
         self._counts_before = self.state.counters.snapshot()
 
@@ -423,9 +428,13 @@ class LedgerMachine:
     def _is_foreign(self, org_id: str) -> bool:
         return partition_of(org_id.encode(), self.partitions) != self.partition
 
-    def _origin(self, record: InputRecord, index: int, topic: str = USAGE_EVENTS.name) -> Origin:
+    def _found(self, record: InputRecord, index: int, topic: str = USAGE_EVENTS.name) -> dead_letters.Found:
         first = origin(record, topic, self.partition, index)
-        return Origin(topic=first.topic, partition=first.partition, offset=first.offset, index=first.index)
+        return dead_letters.Found(
+            letter_id=dead_letters.letter_id(topic, self.partition, record.offset, index),
+            origin=Origin(topic=first.topic, partition=first.partition, offset=first.offset, index=first.index),
+            arrived_at_micros=arrival_micros(record),
+        )
 
     def _elsewhere(self, record: InputRecord, index: int) -> tuple[str, int, int, int] | None:
         first = origin(record, USAGE_EVENTS.name, self.partition, index)

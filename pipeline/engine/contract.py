@@ -70,6 +70,13 @@ class Output(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
+class Rejections(NamedTuple):
+    """Usage events of one chunk that were rejected for one reason: how many, and where the first of them lay."""
+
+    events: int
+    first: Place
+
+
 @dataclass(slots=True)
 class Effects:
     """Everything one transaction writes, and how far it read.
@@ -81,6 +88,7 @@ class Effects:
         identities: accepted events of this chunk.
         forwards: events of other partitions.
         counts: what happened, for metrics: name → count.
+        rejected: usage events that could not be processed, by reason.
     """
 
     taken: int = 0
@@ -89,6 +97,7 @@ class Effects:
     identities: Remembered = field(default_factory=dict)
     forwards: list[Forward] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, Rejections] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.taken or self.outputs or self.cells or self.identities or self.forwards)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pipeline.engine.contract import Place
+from pipeline.engine.contract import Place, Rejections
 
 log = logging.getLogger("pipeline.engine")
 
@@ -20,6 +20,7 @@ class Committed(NamedTuple):
     records: int  # consumed
     seconds: float  # of the transaction alone
     counts: Mapping[str, int]  # the machine's
+    rejected: Mapping[str, Rejections]  # its usage events, by reason
 
 
 class Observer:

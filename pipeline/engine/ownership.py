@@ -151,6 +151,7 @@ class Ownership:
                 effects.taken,
                 time.monotonic() - started,
                 effects.counts,
+                effects.rejected,
             )
         )
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.engine.contract import Forward, InputRecord
 
@@ -42,11 +42,15 @@ def arrival_micros(record: InputRecord) -> int:
 
 
 def origin(record: InputRecord, topic: str, partition: int, index: int) -> Origin:
-    """Where the event at `index` of this record first lay: here, unless headers say otherwise (R43)."""
+    """Where the event at `index` of this record first lay: here, unless headers say otherwise (R43).
+
+    A header that names another input is not believed: nothing moves from one to the other. That of an array names the
+    first of its events.
+    """
     if record.headers:
         first = _header(record.headers, ORIGIN_HEADER)
-        if first is not None and (parsed := _parsed_origin(first)) is not None:
-            return parsed
+        if first is not None and (parsed := _parsed_origin(first)) is not None and parsed.topic == topic:
+            return replace(parsed, index=parsed.index + index) if index else parsed
     return Origin(topic, partition, record.offset, index)
 
 
@@ -58,8 +62,13 @@ def forward_fits(value: bytes) -> bool:
 def forward_headers(forward: Forward, topic: str, partition: int) -> list[tuple[str, bytes]]:
     """The headers under which an event goes on to its right partition."""
     first = origin(forward.source, topic, partition, forward.index)
+    return detour_headers(first, arrival_micros(forward.source))
+
+
+def detour_headers(first: Origin, arrived_at_micros: int) -> list[tuple[str, bytes]]:
+    """The headers of an event that is forwarded or redriven: where it first lay, and when it first arrived."""
     return [
-        (ARRIVAL_HEADER, b"%d" % arrival_micros(forward.source)),
+        (ARRIVAL_HEADER, b"%d" % arrived_at_micros),
         (ORIGIN_HEADER, f"{first.topic}/{first.partition}/{first.offset}/{first.index}".encode()),
     ]
 

@@ -1,5 +1,6 @@
 """One wire object of every command and one model of everything the ledger publishes beside rows and dead letters."""
 
+from schemas.dead_letters import DeadLetterDecision
 from schemas.events import (
     CommandApplied,
     CommandRefused,
@@ -159,4 +160,9 @@ STATUS: list[StatusRecord] = [
         org_id="acme", org_seq=9, user_id="ann", role="admin", seat_tier="premium", removed=True, credits_enabled=False
     ),
     ClockStatus(partition=3, as_of_micros=micros(NOON)),
+]
+
+DECISIONS = [
+    DeadLetterDecision(dead_letter_id="d-1", decision="redriven", by="olga", why=None, at_micros=micros(NOON)),
+    DeadLetterDecision(dead_letter_id="d-2", decision="discarded", by="olga", why="a test", at_micros=micros(NOON)),
 ]
