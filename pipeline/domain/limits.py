@@ -122,8 +122,8 @@ def charged(occasion: Occasion, member: Member, own: MemberMonth, tier: TierMont
         events += [_resume(occasion, bound) for bound in binding if _stands_in_vain(bound)]
         for bound in binding:
             events += _thresholds(occasion, bound)
-    for cell, bound in looked:
-        set_watch(occasion.state, organization, cell, [bound] if bound is not None else [])
+    for cell, its_bound in looked:
+        set_watch(occasion.state, organization, cell, [its_bound] if its_bound is not None else [])
     return events
 
 
