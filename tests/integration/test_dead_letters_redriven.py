@@ -6,6 +6,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from pipeline.dead_letters.storm import PoisonAlarm, Threshold
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.engine.partitioning import partition_of
 from pipeline.settings import Settings
@@ -62,14 +63,17 @@ async def test_usage_of_an_unknown_organisation_is_priced_once_it_is_registered_
     settings: Settings,
 ) -> None:
     at = now()
-    async with ledger(settings):
+    alarm = PoisonAlarm(Threshold(percent=20, seconds=3_600, events=5))
+    async with ledger(settings, alarm):
         await send_usage(settings, searches("plain", 1, occurred_at=at))
         await send_usage(settings, searches("astray", 2, occurred_at=at), partition=ELSEWHERE)
-        others = searches("good", 0, occurred_at=at, org_id="acme", user_id="bob")
+        others = searches("of-bob", 0, occurred_at=at, org_id="acme", user_id="bob")
         await send_usage(settings, [searches("in-array", 3, occurred_at=at), others])
         await settled(settings)
         first = by_event(await letters_of(settings))
-        assert set(first) == {"plain", "astray", "in-array", "good"}
+        assert set(first) == {"plain", "astray", "in-array", "of-bob"}
+        assert alarm.is_storm
+        assert (alarm.events, alarm.rejected) == (5, {"unknown_organization": 4})  # one was read twice: forwarded
         await send_commands(settings, *ACME)
         await settled(settings)
         told = await answer_of(settings, "redrive", "--yes", "--by", "olga", "--why", "acme is a customer now")
@@ -92,7 +96,7 @@ async def test_usage_of_an_unknown_organisation_is_priced_once_it_is_registered_
     assert [one["reason"] for one in listed] == ["unknown_member", *["unknown_organization"] * 4]
     (again,) = (one for one in listed if one["reason"] == "unknown_member")  # bob, who was never added
     assert again["state"] == "open"
-    (bobs,) = (one for one in listed if one["dead_letter_id"] == first["good"].dead_letter_id)
+    (bobs,) = (one for one in listed if one["dead_letter_id"] == first["of-bob"].dead_letter_id)
     assert bobs["refused_again_as"] == again["dead_letter_id"] != bobs["dead_letter_id"]
     assert again["origin"] == bobs["origin"]
     assert again["arrived_at"] == bobs["arrived_at"]

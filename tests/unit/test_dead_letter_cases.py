@@ -15,7 +15,8 @@ from pipeline.dead_letters.redriving import HeldBack, check_remembered, redriven
 from pipeline.dead_letters.report import document_of_one, printable
 from pipeline.engine.partitioning import partition_of
 from pipeline.engine.records import ARRIVAL_HEADER, ORIGIN_HEADER
-from schemas.dead_letters import DeadLetter, DeadLetterDecision, Origin, Reason
+from schemas.dead_letters import KEPT_BYTES, DeadLetter, DeadLetterDecision, Origin, Reason
+from tests.support.bad_input import ITEMS, NOT_JSON, UNTIMELY, Bad
 from tests.support.builders import NOON, as_json, event, later, micros, searches
 from tests.support.dead_letter_desk import letter
 from tests.support.ledger import LedgerInMemory, acme
@@ -175,6 +176,16 @@ def test_refused_again_it_is_another_dead_letter_of_the_same_origin_and_arrival(
     _, again = ledger.dead_letters
     assert (again.origin, again.arrived_at_micros) == (first.origin, first.arrived_at_micros)
     assert again.dead_letter_id == letter_id("usage-events", 0, 1, 0) != first.dead_letter_id
+
+
+@pytest.mark.parametrize("case", [*NOT_JSON, *ITEMS, *UNTIMELY], ids=lambda case: case.name)
+def test_where_redriving_cannot_help_it_is_refused_for_the_same_reason(case: Bad) -> None:
+    ledger = acme()
+    ledger.usage(case.raw)
+    for one in ledger.dead_letters:
+        if not REMEDIES[one.reason].by_redriving and one.length_bytes <= KEPT_BYTES:
+            written_again(ledger, one, later(NOON, days=20))
+            assert ledger.dead_letters[-1].reason is one.reason
 
 
 def test_an_array_that_is_redriven_whole_gives_each_event_its_own_origin() -> None:
