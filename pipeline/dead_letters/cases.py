@@ -1,6 +1,6 @@
 """Dead letters with what became of them: letters and decisions in; the cases that an operator asks for out."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.agents.dead_letters import letter_id
@@ -41,7 +41,6 @@ class Case:
     """
 
     letter: DeadLetter
-    written_millis: int
     decision: DeadLetterDecision | None
     refused_again_as: str | None = None
 
@@ -53,16 +52,18 @@ class Case:
 
 @dataclass(slots=True)
 class _Detours:
-    """Dead letters of events that did not lie at their origin any more: forwarded or redriven ones."""
+    """Dead letters of events that were not judged at their origin, but forwarded or redriven: when, and their ids."""
 
     by_origin: dict[Origin, list[tuple[int, str]]] = field(default_factory=dict)
 
     def note(self, filed: Filed) -> None:
+        """Keep it in mind, if it is one."""
         origin = filed.letter.origin
         if filed.letter.dead_letter_id != letter_id(origin.topic, origin.partition, origin.offset, origin.index):
             self.by_origin.setdefault(origin, []).append((filed.written_millis, filed.letter.dead_letter_id))
 
     def next_after(self, filed: Filed) -> str | None:
+        """The next one of the same origin."""
         later = [one for one in self.by_origin.get(filed.letter.origin, ()) if one[0] > filed.written_millis]
         return min(later)[1] if later else None
 
@@ -79,12 +80,12 @@ async def cases_of(
             # A million payloads would not fit in memory; whoever needs one reads its letter again.
             found.append(filed._replace(letter=filed.letter.model_copy(update={"payload": ""})))
     found.sort(key=_arrival)
-    return [_case(filed, decisions.get(filed.letter.dead_letter_id), detours.next_after) for filed in found]
+    return [_case(filed, decisions.get(filed.letter.dead_letter_id), detours) for filed in found]
 
 
-def _case(filed: Filed, decision: DeadLetterDecision | None, next_after: Callable[[Filed], str | None]) -> Case:
+def _case(filed: Filed, decision: DeadLetterDecision | None, detours: _Detours) -> Case:
     is_redriven = decision is not None and decision.decision == "redriven"
-    return Case(filed.letter, filed.written_millis, decision, next_after(filed) if is_redriven else None)
+    return Case(filed.letter, decision, detours.next_after(filed) if is_redriven else None)
 
 
 def _arrival(filed: Filed) -> tuple[int, int, str, int, int, int]:

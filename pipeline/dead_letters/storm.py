@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 class Threshold:
     """More dead letters than this share, over this time, of at least so many events.
 
-    A storm that has begun goes on until it is down to half that share, lest it begin again and again.
+    A storm that has begun goes on, be they ever so few, until it is down to half that share: lest it begin again and
+    again.
     """
 
     percent: int
@@ -30,8 +31,9 @@ class Threshold:
 
     def is_storm(self, events: int, rejected: int, *, already: bool) -> bool:
         """Whether this is one; `already`: whether it was until now."""
-        percent = self.percent / 2 if already else self.percent
-        return events >= self.events and rejected * 100 > events * percent
+        if already:
+            return rejected * 100 > events * self.percent / 2
+        return events >= self.events and rejected * 100 > events * self.percent
 
 
 @dataclass(slots=True)

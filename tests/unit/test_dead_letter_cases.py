@@ -222,7 +222,7 @@ def test_an_origin_in_the_other_input_is_not_believed() -> None:
 )
 def test_a_payload_is_shown_as_text_where_it_is_one(raw: bytes, text: str | None) -> None:
     one = letter(raw, 7)
-    document = json.loads(json.dumps(document_of_one(Case(one, 1, None), one)))
+    document = json.loads(json.dumps(document_of_one(Case(one, None), one)))
     assert document["text"] == text
     assert base64.b64decode(document["payload"]) == raw[:65_536]
 

@@ -50,7 +50,8 @@ def worker() -> Worker:
         (99, 99, False, False),
         (100, 11, True, True),
         (100, 10, True, False),
-        (99, 99, True, False),
+        (1, 1, True, True),
+        (0, 0, True, False),
     ],
 )
 def test_where_a_storm_begins_and_ends(events: int, rejected: int, already: bool, storm: bool) -> None:
