@@ -39,6 +39,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
         seen_ids=SEEN_IDS.name,
         outputs=tuple(topic.name for topic in LEDGER_OUTPUTS),
         horizon_days=settings.horizon_days,
+        identities_dir=settings.identities_dir or settings.data_dir / "identities",
         session_timeout_seconds=settings.session_timeout_ms / 1000,
     )
 

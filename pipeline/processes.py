@@ -20,14 +20,14 @@ def run_ledger() -> NoReturn:
     import faust
 
     from pipeline.app import engine_settings, ledger_app
-    from pipeline.engine.preflight import partitions_when_ready
+    from pipeline.engine.preflight import cluster_when_ready
     from pipeline.errors import quiet_libraries
 
     settings = Settings()
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
     quiet_libraries()  # again: importing Faust gave some of them their voice back
     # The worker looks again; asked first, it answers with a sentence instead of a crashed service.
-    asyncio.run(partitions_when_ready(engine_settings(settings)))
+    asyncio.run(cluster_when_ready(engine_settings(settings)))
     # What is made from here on lives for one chunk or for ever: looking for cycles among it costs 7 % and finds none.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)

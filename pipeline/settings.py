@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     poison_events: int = Field(100, ge=1, description="of at least so many usage events of a worker")
     session_timeout_ms: int = Field(10_000, ge=1_000, description="how long a silent worker keeps its partitions")
     data_dir: Path = Path("var")
+    identities_dir: Path | None = Field(
+        None, description="local disk for what the ledger has seen (R14); unset: in DATA_DIR. May be lost at any time"
+    )
 
     def kafka(self) -> dict[str, Any]:
         """What every aiokafka client takes to reach the brokers."""

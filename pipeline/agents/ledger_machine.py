@@ -277,6 +277,8 @@ class LedgerMachine:
                     self._correct(organization, event, digest, occurred, arrived, record.offset, index, first)
             except Rejected as rejected:
                 self._reject(record, index, event, rejected)
+            except InvariantBroken:
+                raise
             except Exception as error:
                 raise EventFailed(Place("usage", record.offset, index), error) from error
             if self.charging.events:

@@ -59,7 +59,11 @@ class Identities(Protocol):
     """The machine's view of the identity store of its partition."""
 
     def look_up(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
-        """The remembered value of each key, or None where the key is new."""
+        """The remembered value of each key, or None where the key is new.
+
+        Raises:
+            InvariantBroken: what is remembered cannot be read; no event is to blame, and none may be judged.
+        """
 
 
 class Output(NamedTuple):

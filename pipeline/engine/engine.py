@@ -2,18 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from aiokafka.errors import KafkaError
 
 from pipeline.engine.contract import MachineFactory
+from pipeline.engine.disk_identities import DiskIdentities
 from pipeline.engine.identity import IdentityStore, MemoryIdentities
 from pipeline.engine.membership import Membership
 from pipeline.engine.observer import Observer, describe
 from pipeline.engine.ownership import Submit
 from pipeline.engine.partition import Partition, Surroundings, WorkerFailed
-from pipeline.engine.preflight import partitions_when_ready
+from pipeline.engine.preflight import Cluster, cluster_when_ready
 from pipeline.engine.settings import EngineSettings
 
 _PULSE_SECONDS = 1.0
@@ -35,14 +37,12 @@ class Engine:
         submit: Submit,
         *,
         observer: Observer | None = None,
-        new_identities: Callable[[int], IdentityStore] | None = None,
     ) -> None:
         self.partitions: dict[int, Partition] = {}
         self._settings = settings
         self._new_machine = new_machine
         self._submit = submit
         self._observer = observer or Observer()
-        self._new_identities = new_identities or (lambda _partition: MemoryIdentities(settings.horizon_days))
         self._surroundings: Surroundings | None = None
         self._membership: Membership | None = None
         loop = asyncio.get_running_loop()
@@ -55,13 +55,13 @@ class Engine:
         Raises:
             Refused, ClockRefused, WorkerFailed: with a sentence for the operator.
         """
-        count = await partitions_when_ready(self._settings)
+        cluster = await cluster_when_ready(self._settings)
         self._membership = membership = Membership(self._settings, self._assigned, self._revoked)
         self._surroundings = Surroundings(
             self._settings,
-            count,
+            cluster.partitions,
             self._new_machine,
-            self._new_identities,
+            partial(_new_identities, self._settings, cluster),
             self._submit,
             membership.ends,
             self._observer,
@@ -133,6 +133,14 @@ class Engine:
                 offsets_left = now
                 positions = {number: p.positions for number, p in self.partitions.items()}
                 await membership.leave_offsets({number: at for number, at in positions.items() if at})
+
+
+def _new_identities(settings: EngineSettings, cluster: Cluster, number: int) -> IdentityStore:
+    """A partition's identity store; each cluster and prefix has folders of its own."""
+    if settings.identities_dir is None:
+        return MemoryIdentities(settings.horizon_days)
+    folder = settings.identities_dir / cluster.id / f"{settings.topic(settings.seen_ids)}-{number}"
+    return DiskIdentities(folder, settings.horizon_days)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The identity store of one partition (R14): what committed transactions accepted, looked up by 16-byte keys.
 
-It is an index of the topic `seen-ids` and may be lost at any time: a claim refills it from its position. This one
-lives in memory; the one on disk takes its place behind the same interface.
+It is an index of the topic `seen-ids` and may be lost at any time: a claim refills it from its position. The one here
+lives in memory: for tests and for what is gone when it is done; the ledger's is on disk (disk_identities/).
 """
 
 import struct
@@ -28,28 +28,38 @@ class IdentityStore(Protocol):
 
     position: int
     """The next offset of `seen-ids` to be added: a refill begins there."""
+    position_micros: int
+    """Ledger time of the record before that."""
 
-    def look_up(self, keys: Sequence[bytes]) -> Sequence[bytes | None]: ...
+    def look_up(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        """The latest value of each key; None where it is new, or no key (16 bytes) at all."""
 
     def add(self, identities: Remembered, now_micros: int, position: int | None = None) -> None:
         """Remember what was committed, under the day of `now_micros`; forget what was kept `horizon_days` + 1.
 
         Args:
+            now_micros: a day that is over does not come back: what is older counts as of the last day.
             position: the offset of `seen-ids` after these identities; None where nothing was written there.
         """
 
-    def close(self) -> None: ...
+    async def catch_up(self) -> None:
+        """Wait while it is too far behind with what was added."""
+
+    def begin_anew(self) -> None:
+        """Forget everything, position included: `seen-ids` is another one than it was filled from."""
+
+    def close(self) -> None:
+        """Let go of what it holds; it may take some tenths of a second."""
 
 
 class MemoryIdentities:
     """An identity store that is gone with its process: about 250 bytes an identity."""
 
     def __init__(self, horizon_days: int) -> None:
-        self.position = 0
         self._kept_days = horizon_days + 1
         self._values: dict[bytes, bytes] = {}
         self._keys_of_day: dict[int, set[bytes]] = {}
-        self._today = 0
+        self._today = self.position = self.position_micros = 0
 
     def look_up(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
         return list(map(self._values.get, keys))
@@ -57,16 +67,24 @@ class MemoryIdentities:
     def add(self, identities: Remembered, now_micros: int, position: int | None = None) -> None:
         if position is not None:
             self.position = position
-        today = now_micros // DAY_MICROS
+            self.position_micros = now_micros
+        today = max(now_micros // DAY_MICROS, self._today)
         self._values.update(identities)
         self._keys_of_day.setdefault(today, set()).update(identities)
         if today > self._today:
             self._today = today
             self._forget_before(today - self._kept_days)
 
-    def close(self) -> None:
+    async def catch_up(self) -> None:
+        pass
+
+    def begin_anew(self) -> None:
+        self._today = self.position = self.position_micros = 0
         self._values.clear()
         self._keys_of_day.clear()
+
+    def close(self) -> None:
+        self.begin_anew()
 
     def _forget_before(self, first_kept_day: int) -> None:
         for day in [day for day in self._keys_of_day if day < first_kept_day]:

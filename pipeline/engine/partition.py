@@ -60,7 +60,7 @@ class Surroundings:
 
     Attributes:
         partitions: N, of every topic.
-        new_identities: partition → its identity store, perhaps older than `seen-ids`.
+        new_identities: partition → its identity store, perhaps older than `seen-ids`; may read a lot, so in a thread.
         ends: asks for high watermarks.
     """
 
@@ -128,10 +128,10 @@ class Partition:
                 await self._halt(error)
 
     async def _own(self) -> None:
+        started = time.monotonic()
+        identities = await self._open_identities()
         transactions = Transactions(self._settings, self.number)
         reader = self._consumer(self._settings.fetch_bytes)
-        identities = self._around.new_identities(self.number)
-        started = time.monotonic()
         try:
             await transactions.claim()
             cell, cells = await self._restore(identities)
@@ -166,11 +166,23 @@ class Partition:
         finally:
             self._closing = True
             self._ownership = None
-            identities.close()
+            # It goes on in its thread even if we are cancelled meanwhile: the next claim needs the folder.
+            closing = asyncio.get_running_loop().run_in_executor(None, identities.close)
             await close_consumer(reader, f"partition {self.number}: its reader")
             await transactions.close()
+            await closing
             self._around.observer.released(self.number)
             self._closing = False
+
+    async def _open_identities(self) -> IdentityStore:
+        loop = asyncio.get_running_loop()
+        opening = loop.run_in_executor(None, self._around.new_identities, self.number)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # A thread cannot be cancelled: close what it opens, or nobody else could.
+            opening.add_done_callback(_close_what_was_opened)
+            raise
 
     async def _restore(self, identities: IdentityStore) -> tuple[EngineCell | None, dict[bytes, bytes]]:
         consumer = self._consumer(_RESTORE_FETCH_BYTES)
@@ -261,6 +273,11 @@ class Partition:
             wait_seconds = self._settings.session_timeout_seconds
             self.active_at = time.monotonic() + wait_seconds
             await asyncio.sleep(wait_seconds)
+
+
+def _close_what_was_opened(opening: asyncio.Future[IdentityStore]) -> None:
+    if opening.exception() is None:
+        opening.result().close()
 
 
 class WorkerFailed(Refused):

@@ -6,6 +6,7 @@ What a person can mend is told as a sentence, not as a stack trace.
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -24,8 +25,21 @@ class Refused(Exception):
     """The worker does not start, or does not go on; the sentence says why, and what to do."""
 
 
-async def partitions_when_ready(settings: EngineSettings) -> int:
-    """Wait until Kafka answers, check the topics, and return how many partitions each has.
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What a worker must know of the cluster it works on.
+
+    Attributes:
+        id: Kafka's own.
+        partitions: N, of every topic.
+    """
+
+    id: str
+    partitions: int
+
+
+async def cluster_when_ready(settings: EngineSettings) -> Cluster:
+    """Wait until Kafka answers, and check the topics.
 
     Raises:
         Refused: topics are missing, differ in their partition counts, or do not fit the mode.
@@ -45,7 +59,7 @@ async def partitions_when_ready(settings: EngineSettings) -> int:
         wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
 
 
-async def _look(settings: EngineSettings) -> int:
+async def _look(settings: EngineSettings) -> Cluster:
     admin = AIOKafkaAdminClient(**settings.kafka)
     try:
         await admin.start()
@@ -56,7 +70,7 @@ async def _look(settings: EngineSettings) -> int:
         if settings.mode == "live":
             timed.append(settings.topic(settings.ledger_journal))
         check_timestamps(settings.mode, await _timestamp_types(admin, timed))
-        return partitions
+        return Cluster(str((await admin.describe_cluster())["cluster_id"]), partitions)
     finally:
         await admin.close()
 

@@ -1,6 +1,7 @@
 """Reads back what earlier owners of a partition committed: state cells and identities, each topic to its end."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from pipeline.engine.contract import InvariantBroken
 from pipeline.engine.identity import IdentityStore, unpack
 from pipeline.engine.inputs import Ends
 from pipeline.engine.journal import ENGINE_CELL, EngineCell, decode_cell
+
+log = logging.getLogger(__name__)
 
 _BATCH_RECORDS = 2_000  # some milliseconds of the loop at a time
 _LOOK_AGAIN_SECONDS = 0.2
@@ -67,11 +70,37 @@ async def restore_cells(
 async def refill_identities(
     consumer: AIOKafkaConsumer, tp: TopicPartition, store: IdentityStore, alive: Callable[[], None]
 ) -> None:
-    """Bring the store up to the end of `seen-ids`."""
+    """Bring the store up to the end of `seen-ids`; if it was filled from another log than this, begin it anew."""
+    if store.position and not await _is_filled_from(consumer, tp, store):
+        log.warning("%s-%d is not what its identities were filled from; filling them anew", tp.topic, tp.partition)
+        await asyncio.to_thread(store.begin_anew)
     async for records in _read_to_end(consumer, tp, store.position, alive):
         for record in records:
             now_micros, identities = unpack(record.value)
             store.add(identities, now_micros, record.offset + 1)
+            await asyncio.sleep(0)
+        await store.catch_up()
+
+
+async def _is_filled_from(consumer: AIOKafkaConsumer, tp: TopicPartition, store: IdentityStore) -> bool:
+    """Whether the record before the store's position is the one it took last.
+
+    It is not where Kafka was restored to an earlier state, or the topic made anew, or where all that it took is gone.
+    """
+    last = store.position - 1
+    consumer.assign([tp])
+    first, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
+    if not first <= last < end:
+        return False
+    consumer.seek(tp, last)
+    while await consumer.position(tp) < end:
+        for record in (await consumer.getmany(tp, timeout_ms=200, max_records=1)).get(tp, ()):
+            if record.offset != last:
+                return False
+            now_micros, identities = unpack(record.value)
+            known = list(store.look_up(list(identities)))
+            return now_micros == store.position_micros and known == list(identities.values())
+    return False
 
 
 async def _read_to_end(

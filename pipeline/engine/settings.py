@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.engine.contract import Input
@@ -20,6 +21,7 @@ class EngineSettings:
         kafka: what every aiokafka client takes to reach the brokers: `bootstrap_servers`, TLS and SASL.
         prefix: before every topic's name, the group id and the transactional ids.
         mode: where a record's arrival comes from (R44): the broker's clock (live) or the producer's (replay).
+        identities_dir: where identities are kept on local disk; None: in memory.
         outputs: the topics the machine writes to; all are checked before the first partition is claimed.
         session_timeout_seconds: how long a silent worker keeps its partitions.
         transaction_timeout_seconds: Kafka aborts a transaction that is open for longer, and so do we.
@@ -42,6 +44,7 @@ class EngineSettings:
     seen_ids: str = "seen-ids"
     outputs: tuple[str, ...] = ()
     horizon_days: int = 35
+    identities_dir: Path | None = None
     session_timeout_seconds: float = 10.0
     transaction_timeout_seconds: float = 30.0
     fetch_bytes: int = 1 << 20

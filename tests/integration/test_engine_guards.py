@@ -17,7 +17,7 @@ from pipeline.engine.inputs import Inputs
 from pipeline.engine.journal import EngineCell, encode_cell
 from pipeline.engine.partition import WorkerFailed
 from pipeline.engine.partitioning import partition_of
-from pipeline.engine.preflight import Refused, partitions_when_ready
+from pipeline.engine.preflight import Refused, cluster_when_ready
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.transaction import ClockRefused, Transactions, Write
 from pipeline.engine.work import answer
@@ -279,19 +279,19 @@ async def test_input_that_is_gone_before_it_was_read_halts_its_partition(setting
 
 async def test_missing_topics_are_refused_by_name(settings: EngineSettings) -> None:
     with pytest.raises(Refused, match=r"topics are missing: .*usage-events"):
-        await partitions_when_ready(settings)
+        await cluster_when_ready(settings)
 
 
 async def test_topics_of_the_other_mode_are_refused(settings: EngineSettings) -> None:
     await make_topics(changed(settings, mode="replay"), PARTITIONS, {})
     with pytest.raises(Refused, match="live mode needs"):
-        await partitions_when_ready(settings)
+        await cluster_when_ready(settings)
 
 
 async def test_an_absent_broker_is_waited_for_and_the_setting_named(caplog: pytest.LogCaptureFixture) -> None:
     settings = engine_settings(f"127.0.0.1:{free_port()}", "")
     with caplog.at_level(logging.WARNING, "pipeline.engine"):
-        task = asyncio.create_task(partitions_when_ready(settings))
+        task = asyncio.create_task(cluster_when_ready(settings))
         await until(lambda: any("trying again" in record.message for record in caplog.records))
         task.cancel()
     (first, *_) = [record for record in caplog.records if record.name == "pipeline.engine.preflight"]

@@ -176,7 +176,7 @@ def main(options_json: str) -> None:
     partitions, data_dir = options.pop("partitions"), Path(options.pop("data_dir"))
     toy = options.pop("toy", {})
     signal_itself_in_transaction(**options.pop("fault", {}))
-    settings = EngineSettings(outputs=OUTPUTS, **options)
+    settings = EngineSettings(outputs=OUTPUTS, identities_dir=Path(options.pop("identities_dir")), **options)
     app, chunks = faust_app(settings, lambda number, ids: Toy(number, ids, partitions, **toy), data_dir=data_dir)
 
     @app.agent(chunks)

@@ -31,6 +31,7 @@ class Workers:
         options = self._options | {
             "partitions": PARTITIONS,
             "data_dir": str(self._directory / f"faust-{number}"),
+            "identities_dir": str(self._directory / f"identities-{number}"),
             "toy": toy or {},
             "fault": fault or {},
         }

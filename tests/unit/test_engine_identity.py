@@ -1,8 +1,8 @@
-"""The identity store (R14): what is added is found until its days have passed; what is packed comes back."""
+"""Identities as they travel (R14): what is packed comes back. The stores have a file of their own."""
 
 import pytest
 
-from pipeline.engine.identity import DAY_MICROS, MemoryIdentities, pack, unpack
+from pipeline.engine.identity import pack, unpack
 
 
 def key(number: int) -> bytes:
@@ -11,43 +11,6 @@ def key(number: int) -> bytes:
 
 def value(number: int) -> bytes:
     return number.to_bytes(12, "big")
-
-
-def test_what_was_added_is_found_and_nothing_else() -> None:
-    store = MemoryIdentities(horizon_days=35)
-    store.add({key(1): value(5), key(2): value(6)}, 0)
-    assert store.look_up([key(2), key(3), key(1)]) == [value(6), None, value(5)]
-
-
-def test_the_later_value_of_a_key_holds() -> None:
-    store = MemoryIdentities(horizon_days=35)
-    store.add({key(1): value(5)}, 0)
-    store.add({key(1): value(6)}, 0)
-    assert store.look_up([key(1)]) == [value(6)]
-
-
-def test_an_identity_is_kept_for_the_horizon_and_a_day() -> None:
-    store = MemoryIdentities(horizon_days=2)
-    store.add({key(1): value(0)}, DAY_MICROS - 1)  # the last instant of day 0: it must last through day 3
-    store.add({}, 4 * DAY_MICROS - 1)
-    assert store.look_up([key(1)]) == [value(0)]
-    store.add({}, 4 * DAY_MICROS)
-    assert store.look_up([key(1)]) == [None]
-
-
-def test_a_renewed_identity_lives_on_from_its_renewal() -> None:
-    store = MemoryIdentities(horizon_days=2)
-    store.add({key(1): value(0)}, 0)
-    store.add({key(1): value(9)}, 3 * DAY_MICROS)
-    store.add({}, 5 * DAY_MICROS)
-    assert store.look_up([key(1)]) == [value(9)]
-
-
-def test_the_position_moves_with_what_was_written_to_the_log_and_stays_without() -> None:
-    store = MemoryIdentities(horizon_days=2)
-    store.add({key(1): value(0)}, 0, position=7)
-    store.add({}, 0)
-    assert store.position == 7
 
 
 def test_packed_identities_come_back_with_their_time() -> None:

@@ -1,0 +1,114 @@
+"""The filter in front of the disk: keys go in; out come the few days in which a key may be. It never says no wrongly.
+
+Nearly every event is new, and no file has to be asked about it. Each day is a Bloom filter of its own: each half of a
+key sets four bits in one of the day's words. The same word of all days lies together, so one look serves them all.
+
+One thread writes, others may look meanwhile: they see what was complete before, and perhaps more.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.engine.disk_identities.segment import Halves, Words
+
+LEAST_WORDS = 1 << 8
+IDENTITIES_PER_WORD = 4
+"""At most: 16 bits an identity, of which 8 are set. Half as full, it errs a hundred times less."""
+
+_BLOCK_WORDS = 4_096
+_SHIFTS = np.array([0, 6, 12, 18], np.uint64)[:, None]
+
+
+class DayFilter:
+    """The filters of the last days, in memory: 8 bytes × `words` × days.
+
+    Attributes:
+        words: of each day; a power of two.
+    """
+
+    def __init__(self, days: int, words: int) -> None:
+        self.words = words
+        self._table = np.zeros((words, days), np.uint64)
+        self._days = [-1] * days  # whose filter a column is
+
+    @property
+    def most_identities(self) -> int:
+        """A day with more of them makes it err too often."""
+        return self.words * IDENTITIES_PER_WORD
+
+    @staticmethod
+    def words_for(identities: int) -> int:
+        """How many words a day with so many identities wants."""
+        return max(LEAST_WORDS, 1 << (-(-identities // IDENTITIES_PER_WORD) - 1).bit_length())
+
+    def candidates(self, keys: bytes) -> list[tuple[int, int]]:
+        """(day, number of the key) of what may be there, the latest day first.
+
+        Args:
+            keys: one after the other.
+        """
+        places, bits = self._probes(np.frombuffer(keys, np.uint64))
+        found = self._table.take(places, axis=0)
+        found &= bits[:, None]
+        there = found == bits[:, None]
+        numbers, columns = (there[0::2] & there[1::2]).nonzero()
+        days = self._days
+        return sorted(
+            ((days[column], number) for number, column in zip(numbers.tolist(), columns.tolist(), strict=True)),
+            reverse=True,
+        )
+
+    def add(self, day: int, halves: Halves) -> None:
+        """Add keys to a day; if it is a new one, it takes the place of the oldest."""
+        column = day % len(self._days)
+        if self._days[column] != day:
+            self.clear(day)
+        places, bits = self._probes(halves.reshape(-1))
+        # Of several bits for one word only the last would be kept: sort, and put those of a word together.
+        order = places.argsort(kind="stable")
+        places, bits = places[order], bits[order]
+        begins = np.concatenate(([0], (places[1:] != places[:-1]).nonzero()[0] + 1))
+        self._table[places[begins], column] |= np.bitwise_or.reduceat(bits, begins)
+
+    def clear(self, day: int) -> None:
+        """Begin a day's filter."""
+        column = day % len(self._days)
+        self._table[:, column] = 0
+        self._days[column] = day
+
+    def of_day(self, day: int) -> Words:
+        """A copy of one day's filter."""
+        return self._table[:, day % len(self._days)].copy()
+
+    def load(self, filters: Mapping[int, Words]) -> None:
+        """Take days' filters as they were, of as many words as this has or fewer."""
+        for day in filters:
+            self._days[day % len(self._days)] = day
+        # In blocks that stay in the processor's cache: a column at a time would walk through all memory for each.
+        block = min(_BLOCK_WORDS, self.words)
+        for begin in range(0, self.words, block):
+            for day, words in filters.items():
+                times = self.words // len(words)
+                part = words[begin // times : -(-(begin + block) // times)]
+                self._table[begin : begin + block, day % len(self._days)] = part.repeat(times)[
+                    begin % times : begin % times + block
+                ]
+
+    def doubled(self) -> "DayFilter":
+        """A copy with twice as many words: a word's keys now belong to either of two, so both begin as it was.
+
+        It errs as often as before about what it holds.
+        """
+        bigger = DayFilter(len(self._days), 0)
+        bigger.words = 2 * self.words
+        bigger._table = self._table.repeat(2, axis=0)
+        bigger._days = list(self._days)
+        return bigger
+
+    def _probes(self, halves: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+        """Which word each half of a key is looked for in, by its upper bits; and which bits there, by its lower."""
+        places = (halves >> np.uint64(65 - self.words.bit_length())).view(np.int64)
+        bits = np.bitwise_or.reduce(np.uint64(1) << ((halves >> _SHIFTS) & np.uint64(63)))
+        return places, bits
