@@ -39,5 +39,11 @@ format: $(VENV)/installed ## put the code into its format
 bench: $(VENV)/installed  ## events per second of the ledger path on a real Kafka
 	@$(BIN)/python -m benchmarks
 
+SEED ?= 1
+CHAOS_SEEDS ?= 20
+CHAOS_FAULTS ?= 10
+chaos: $(VENV)/installed  ## two workers, a sink, broker and ClickHouse under seeded faults; nothing lost, nothing twice
+	@$(BIN)/python -m tests.chaos --seed $(SEED) --seeds $(CHAOS_SEEDS) --faults $(CHAOS_FAULTS)
+
 clean:           ## remove what runs left behind (not the environment)
 	@rm -rf var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info

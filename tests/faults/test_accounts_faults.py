@@ -4,10 +4,6 @@ out is what a ledger says that nobody disturbed (R43, R44).
 The undisturbed ledger is the one in memory, fed with the same records in the order of their arrival.
 """
 
-import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,35 +11,28 @@ import pytest
 
 from pipeline.agents.outputs import TOPIC_OF
 from pipeline.embedded.kafka import EmbeddedKafka
-from pipeline.engine.contract import Input
 from pipeline.engine.partitioning import partition_of
-from pipeline.engine.records import forward_headers
 from pipeline.publisher import Outgoing, publish
 from pipeline.replay import read_event
 from pipeline.settings import Settings
 from pipeline.topics import (
     ACCOUNT_COMMANDS,
     CREDIT_STATUS,
-    LEDGER_ENTRIES,
     LEDGER_OUTPUTS,
-    LEDGER_STATE,
-    PRICED_USAGE,
     USAGE_EVENTS,
 )
 from pipeline.topics_admin import create_topics
 from schemas import export
-from schemas.admission import decide
 from schemas.commands import Command
 from schemas.dead_letters import Reason
 from schemas.events import CommandApplied, CommandRefused, LimitBreached, event_id
 from schemas.instants import MICROS_PER_HOUR, MICROS_PER_SECOND, format_instant
-from schemas.ledger import LedgerEntry
-from schemas.status import LimitedStatus, OrganizationStatus, TierStatus, read_status, status_key
 from tests.support import builders
 from tests.support.auditor.refusals import REASONS
 from tests.support.builders import BILLING, OPERATOR, Wire, as_json, cloud_event, micros, user
-from tests.support.ledger import LedgerInMemory, Record
+from tests.support.ledger import LedgerInMemory
 from tests.support.ledger_cluster import Death, everything_at, worker
+from tests.support.undisturbed import assert_same, compare, said, said_by, undisturbed
 
 PARTITIONS = 4
 BEGINS = "2026-05-02T09:00:00Z"
@@ -53,8 +42,6 @@ ENDS = "2026-06-05T09:00:00Z"  # 34 days: every answer is still remembered (R38b
 
 DEATHS = [Death(80, "before"), Death(80, "after"), Death(80, "before")]
 """Each worker's own count; the whole month takes some 340 commits."""
-
-INPUTS: dict[str, Input] = {USAGE_EVENTS.name: "usage", ACCOUNT_COMMANDS.name: "commands"}
 
 PEOPLE = {
     "acme": ("ann", "bob"),  # Team
@@ -403,128 +390,6 @@ def request_of(command: Wire) -> Wire:
     return {"request_id": event_id("request", command["org_id"], command["command_id"])}
 
 
-# What comes out.
-
-Outputs = Mapping[str, Sequence[bytes]]
-"""Topic → values, in order; of one partition."""
-
-Latest = Mapping[bytes, bytes]
-"""Key → the last value, of a compacted topic's partition."""
-
-
-def said(outputs: Outputs, status: Latest, cells: Latest) -> dict[str, list[Any]]:
-    """One partition's outputs and memory in a form that does not depend on where chunks end (R44).
-
-    Record by record, but for two: of burns their sums (R38a), of status what was told last of each thing.
-    """
-    events = map(read_event, outputs.get(LEDGER_ENTRIES.name, ()))
-    entries = [event for event in events if isinstance(event, LedgerEntry)]
-    balances_add_up(entries)
-    return {
-        **{topic.name: list(outputs.get(topic.name, ())) for topic in LEDGER_OUTPUTS},
-        PRICED_USAGE.name: [in_place(line) for line in b"".join(outputs.get(PRICED_USAGE.name, ())).splitlines()],
-        LEDGER_ENTRIES.name: [entry for entry in entries if not is_burn(entry)],
-        "burns": sorted(burns(entries).items()),
-        CREDIT_STATUS.name: [lasting(key, status[key]) for key in sorted(status)],
-        "decisions": [decision(status, key) for key in sorted(status) if key.startswith(b'["member"')],
-        LEDGER_STATE.name: [(key, remembered(cells[key])) for key in sorted(cells)],
-    }
-
-
-def in_place(line: bytes) -> Wire:
-    """A row; one that was forwarded lies wherever its transaction put it."""
-    row: Wire = json.loads(line)
-    if "origin_topic" in row:
-        del row["input_offset"]
-    return row
-
-
-def is_burn(entry: LedgerEntry) -> bool:
-    """One that sums up what a chunk burnt; what a correction gives back is an entry of its own."""
-    return entry.type == "burn" and entry.amount_picousd < 0
-
-
-def burns(entries: Iterable[LedgerEntry]) -> Counter[tuple[str, ...]]:
-    """Sums by organisation and account, of each month and of each lot."""
-    sums: Counter[tuple[str, ...]] = Counter()
-    for entry in filter(is_burn, entries):
-        sums[entry.org_id, entry.account, "month", str(entry.charge_month)] += entry.amount_picousd
-        sums[entry.org_id, entry.account, "lot", entry.lot_id or ""] += entry.amount_picousd
-    return sums
-
-
-def balances_add_up(entries: Iterable[LedgerEntry]) -> None:
-    """Each entry goes on where the one before it ended, so no burn is missing, double or out of order."""
-    balances: Counter[tuple[str, str]] = Counter()
-    for entry in entries:
-        account = entry.org_id, entry.account
-        balances[account] += entry.amount_picousd
-        assert entry.balance_after_picousd == balances[account], f"{entry} after a balance of {balances[account]}"
-
-
-def lasting(key: bytes, value: bytes) -> Wire:
-    """A status without how far the chunk was that told it; spend of an ended month is none."""
-    status = read_status(key, value)
-    told = status.model_dump(exclude={"org_seq", "month", "spend_picousd"})
-    if isinstance(status, LimitedStatus):
-        told["spend_picousd"] = status.spend_picousd if status.month == "2026-06" else 0
-    return told
-
-
-def remembered(cell: bytes) -> Wire:
-    """A cell without what status was told last."""
-    return {name: value for name, value in json.loads(cell).items() if not name.startswith("told_")}
-
-
-def decision(status: Latest, key: bytes) -> Any:
-    """Whether this member may go on, as a product decides that has nothing but the status (R34)."""
-    _, org_id, user_id = json.loads(key)
-    member: Any = read_status(key, status[key])
-    keys = status_key("org", org_id), status_key("tier", org_id, member.seat_tier)
-    organization, tier = (read_status(key, status[key]) for key in keys)
-    assert isinstance(organization, OrganizationStatus)
-    assert isinstance(tier, TierStatus)
-    return user_id, decide(organization, tier, member, micros(ENDS))
-
-
-def undisturbed(records: Iterable[Outgoing]) -> list[LedgerInMemory]:
-    """A ledger per partition that had everything at once; what one finds that is another's comes to that one last."""
-    ledgers = [LedgerInMemory(partition=number, partitions=PARTITIONS) for number in range(PARTITIONS)]
-    taken: dict[int, list[Record]] = defaultdict(list)
-    for record in records:
-        number, to = record.partition or 0, INPUTS[record.topic]
-        taken[number].append(ledgers[number].record(to, record.value, record.arrival_micros))
-    for ledger in ledgers:
-        ledger.process(taken[ledger.partition])
-        ledger.idle(micros(ENDS))
-    topics = {name: topic for topic, name in INPUTS.items()}
-    for ledger in ledgers:
-        for forward in ledger.forwards:
-            owner = ledgers[partition_of(forward.key, PARTITIONS)]
-            headers = forward_headers(forward, topics[forward.input], ledger.partition)
-            arrived = forward.source.timestamp * 1_000
-            owner.process([owner.record(forward.input, forward.value, arrived, headers)])
-    return ledgers
-
-
-def said_by(ledger: LedgerInMemory) -> dict[str, list[Any]]:
-    return said(ledger.outputs, ledger.latest[CREDIT_STATUS.name], ledger.cells)
-
-
-def latest(records: Iterable[Any]) -> dict[bytes, bytes]:
-    """What lies under each key; the engine's own, which begins with a zero byte, is not the ledger's."""
-    values = {record.key: record.value for record in records if not record.key.startswith(b"\x00")}
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def assert_same(found: dict[str, list[Any]], expected: dict[str, list[Any]], where: str) -> None:
-    """The first difference is told, not all of it."""
-    assert found.keys() == expected.keys()
-    for topic in expected:
-        for number, (ours, theirs) in enumerate(zip_longest(found[topic], expected[topic])):
-            assert ours == theirs, f"{where}, {topic}, number {number}:\n  found    {ours}\n  expected {theirs}"
-
-
 # The tests.
 
 
@@ -549,17 +414,13 @@ async def test_a_month_with_every_command_comes_out_the_same_although_its_worker
             await victim.dies()
     with worker(settings) as last:
         written = await everything_at(micros(ENDS), settings, last)
-    for ledger in undisturbed(records):
-        here = {topic: [one for one in written[topic] if one.partition == ledger.partition] for topic in written}
-        outputs = {topic: [record.value for record in here[topic]] for topic in here}
-        found = said(outputs, latest(here[CREDIT_STATUS.name]), latest(here[LEDGER_STATE.name]))
-        assert_same(found, said_by(ledger), f"partition {ledger.partition}")
+    compare(written, records, PARTITIONS, micros(ENDS))
 
 
 @pytest.fixture(scope="module")
 def ledgers() -> list[LedgerInMemory]:
     """What nobody disturbed, to be looked at only."""
-    return undisturbed(the_month())
+    return undisturbed(the_month(), PARTITIONS, micros(ENDS))
 
 
 def test_the_month_has_everything(ledgers: list[LedgerInMemory]) -> None:
@@ -592,4 +453,6 @@ def test_one_record_lost_doubled_or_swapped_with_the_next_would_show(
     damaged = {"lost": [following], "doubled": [this, this, following], "swapped": [following, this]}[damage]
     outputs = ledger.outputs | {topic: [*values[: at - 1], *damaged, *values[at + 1 :]]}
     with pytest.raises(AssertionError):
-        assert_same(said(outputs, ledger.latest[CREDIT_STATUS.name], ledger.cells), said_by(ledger), damage)
+        assert_same(
+            said(outputs, ledger.latest[CREDIT_STATUS.name], ledger.cells, ledger.now_micros), said_by(ledger), damage
+        )

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
@@ -84,7 +84,15 @@ def worker(settings: Settings, death: Death | None = None) -> Iterator[Worker]:
         started.process.wait()
 
 
-async def everything_at(end_micros: int, settings: Settings, running: Worker) -> dict[str, list[Record]]:
+class Watched(Protocol):
+    """What has to run on while it is waited for."""
+
+    def check(self) -> None: ...
+
+    def last_words(self) -> str: ...
+
+
+async def everything_at(end_micros: int, settings: Settings, running: Watched) -> dict[str, list[Record]]:
     """Wait until the ledger has read all there is and told how things stand at the end; then all it ever wrote."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):

@@ -1,0 +1,17 @@
+"""Everything at once, for a short while; `make chaos` goes on for longer."""
+
+import os
+
+import pytest
+
+from tests.chaos.run import run
+
+pytestmark = [pytest.mark.kafka, pytest.mark.faults]
+
+FAULTS = int(os.environ.get("CHAOS_FAULTS", "4"))
+
+
+@pytest.mark.timeout(60 + 40 * FAULTS)
+async def test_what_comes_out_of_chaos_is_what_nobody_disturbed_would_have_said() -> None:
+    struck = await run(seed=2, faults=FAULTS)
+    assert len(struck) == FAULTS
