@@ -6,7 +6,7 @@ nobody else can. Killed at any point, a run leaves whole transactions behind; th
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -23,6 +23,7 @@ from schemas.dead_letters import MAX_RECORD_BYTES, DeadLetterDecision
 # up to 10 s more until Kafka looks; or until the next run claims the desk.
 _TRANSACTION_MILLIS = 10_000
 _PATIENCE_SECONDS = 10
+_ABORT_SECONDS = 2
 
 
 class Decided(NamedTuple):
@@ -106,4 +107,8 @@ async def claim_desk(settings: Settings) -> AsyncIterator[Desk]:
     try:
         yield Desk(settings, producer)
     finally:
+        # Whatever ended the block, Ctrl-C for example, may have left one open.
+        with suppress(Exception):
+            async with asyncio.timeout(_ABORT_SECONDS):
+                await producer.abort_transaction()
         await close_producer(producer, "the desk")

@@ -5,8 +5,9 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from pipeline.dead_letters import deciding
+from pipeline.dead_letters import deciding, desk
 from pipeline.dead_letters.deciding import Verdict, decide
 from pipeline.dead_letters.desk import Desk
 from pipeline.embedded.kafka import EmbeddedKafka
@@ -15,6 +16,7 @@ from pipeline.settings import Settings
 from pipeline.topics_admin import create_topics
 from schemas.dead_letters import DeadLetter
 from tests.support.dead_letter_desk import (
+    PATIENCE_SECONDS,
     Death,
     decisions_of,
     file_some,
@@ -75,8 +77,8 @@ async def test_one_that_has_stood_still_since_its_claim_writes_nothing_more(
     stands_still, goes_on = asyncio.Event(), asyncio.Event()
     commit = Desk.commit
 
-    async def commit_and_stand_still(desk: Any, batch: Any) -> None:
-        await commit(desk, batch)
+    async def commit_and_stand_still(theirs: Any, batch: Any) -> None:
+        await commit(theirs, batch)
         if batch[0].decision.by == "olga":
             stands_still.set()
             await goes_on.wait()
@@ -89,4 +91,38 @@ async def test_one_that_has_stood_still_since_its_claim_writes_nothing_more(
     goes_on.set()
     with pytest.raises(Mendable, match="another run of `usage-credits dead-letters` has begun"):
         await olga
+    await assert_each_once(settings, letters)
+
+
+async def readable_usage(settings: Settings) -> int:
+    """How many records of `usage-events` no open transaction hides."""
+    inputs = [TopicPartition(f"{settings.topic_prefix}usage-events", number) for number in range(2)]
+    consumer = AIOKafkaConsumer(**settings.kafka(), isolation_level="read_committed")
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(inputs)
+    finally:
+        await consumer.stop()
+    return sum(ends.values())
+
+
+async def test_one_that_is_interrupted_keeps_nobody_waiting(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = await file_some(settings, 1)
+    commit = AIOKafkaProducer.commit_transaction
+
+    async def interrupted(producer: Any) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(AIOKafkaProducer, "commit_transaction", interrupted)
+    monkeypatch.setattr(desk, "_TRANSACTION_MILLIS", 600_000)  # Kafka itself ends none while this test lasts
+    ids = {one.dead_letter_id for one in letters}
+    with pytest.raises(asyncio.CancelledError):
+        await decide(settings, ids, Verdict("redriven", "olga"))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await readable_usage(settings) < 2:  # the event, and the marker that says it does not count
+            pass
+    monkeypatch.setattr(AIOKafkaProducer, "commit_transaction", commit)
+    await decide(settings, ids, Verdict("redriven", "olga"))
     await assert_each_once(settings, letters)
