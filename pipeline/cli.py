@@ -88,6 +88,25 @@ def sink() -> None:
 
 
 @main.command()
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--faults", type=click.IntRange(min=1), default=10, show_default=True)
+def chaos(seed: int, faults: int) -> None:
+    """Seeded faults on a system of its own: workers, sink, broker, network, ClickHouse; then all of it is checked.
+
+    Exits with 0 only if what came out is what nobody disturbed would have said. It is run from a clone.
+    """
+    import subprocess
+
+    from pipeline.errors import Mendable
+
+    clone = Path(__file__).parents[1]
+    if not (clone / "tests" / "chaos").is_dir():
+        raise Mendable("chaos lies among the tests: run it from a clone of the repository")
+    command = [sys.executable, "-m", "tests.chaos", "--seed", str(seed), "--faults", str(faults)]
+    sys.exit(subprocess.run(command, cwd=clone).returncode)
+
+
+@main.command()
 @AS_JSON
 def migrate(as_json: bool) -> None:
     """Bring ClickHouse's tables and views to this version. (The sink does so too.)"""
@@ -199,6 +218,27 @@ def query(sql: str, data_dir: Path | None, as_json: bool) -> None:
     from pipeline.query import run_query
 
     run_query(sql, data_dir, as_json=as_json)
+
+
+@main.command()
+@click.option("--every", "every_seconds", type=click.FloatRange(min=0), help="Again after so many seconds, and so on.")
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.FloatRange(min=0),
+    default=60,
+    show_default=True,
+    help="Seconds ClickHouse may be behind; then it is compared as it is.",
+)
+@AS_JSON
+def prove(every_seconds: float | None, wait_seconds: float, as_json: bool) -> None:
+    """Add everything up again in Kafka, ClickHouse and the ledger's memory, and compare; nothing is stopped for it.
+
+    Exits with 0 only if all agree, to the last picodollar; if not, it says what differs first, and where.
+    """
+    from pipeline.proof.command import run_prove
+
+    sys.exit(0 if run_prove(every_seconds=every_seconds, wait_seconds=wait_seconds, as_json=as_json) else 1)
 
 
 @main.command()
