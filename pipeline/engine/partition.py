@@ -26,6 +26,7 @@ from aiokafka.errors import (
 
 from pipeline.engine.clients import close_consumer, start_client
 from pipeline.engine.contract import EventFailed, InvariantBroken, MachineFactory, Place
+from pipeline.engine.fetching import reader
 from pipeline.engine.identity import IdentityStore
 from pipeline.engine.inputs import Ends, Inputs
 from pipeline.engine.journal import CELL_FORMAT, EngineCell
@@ -131,7 +132,7 @@ class Partition:
         started = time.monotonic()
         identities = await self._open_identities()
         transactions = Transactions(self._settings, self.number)
-        reader = self._consumer(self._settings.fetch_bytes)
+        inputs_reader = self._consumer(self._settings.fetch_bytes)
         try:
             await transactions.claim()
             cell, cells = await self._restore(identities)
@@ -140,8 +141,8 @@ class Partition:
                 for _ in machine.restore(cells.items()):
                     self._is_alive()
                     await asyncio.sleep(0)
-            await start_client(reader)
-            inputs = Inputs(self._settings, self.number, reader, self._around.ends)
+            await start_client(inputs_reader)
+            inputs = Inputs(self._settings, self.number, inputs_reader, self._around.ends)
             await inputs.open(cell)
             self._around.observer.claimed(self.number, len(cells), time.monotonic() - started)
             del cells
@@ -168,7 +169,7 @@ class Partition:
             self._ownership = None
             # It goes on in its thread even if we are cancelled meanwhile: the next claim needs the folder.
             closing = asyncio.get_running_loop().run_in_executor(None, identities.close)
-            await close_consumer(reader, f"partition {self.number}: its reader")
+            await close_consumer(inputs_reader, f"partition {self.number}: its reader")
             await transactions.close()
             await closing
             self._around.observer.released(self.number)
@@ -203,7 +204,7 @@ class Partition:
         return cell, cells
 
     def _consumer(self, fetch_bytes: int) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
+        return reader(
             **self._settings.kafka,
             group_id=None,
             enable_auto_commit=False,
