@@ -1,29 +1,27 @@
-"""What the demo shows: Kafka's topics and ClickHouse's views in; sums, breaches and the proof that they agree out.
+"""What the demo shows: Kafka's topics, ClickHouse's views and the proof in; tables, breaches and what agrees out.
 
 Money is whole picodollars inside and exact decimal dollars in `json()`. Source: docs/rules.md R13, R41.
 """
 
 import json
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
-from pipeline.topics import ACCOUNT_EVENTS, DEAD_LETTERS, LEDGER_STATE, LIMIT_BREACHES, PRICED_USAGE
+from pipeline.proof.equations import OUTCOMES, Equation
+from pipeline.proof.outcome import Proof, Tally
+from pipeline.topics import ACCOUNT_EVENTS, DEAD_LETTERS, LEDGER_STATE, LIMIT_BREACHES
 from schemas.events import CommandRefused, LimitBreached, LimitResumed
 from schemas.money import picousd_from_usd, usd_from_picousd
 
-TOPICS_READ = (PRICED_USAGE, LEDGER_STATE, LIMIT_BREACHES, ACCOUNT_EVENTS, DEAD_LETTERS)
-
-OUTCOMES = ("accepted", "duplicates", "dead_letters", "forwarded")
+TOPICS_READ = (LEDGER_STATE, LIMIT_BREACHES, ACCOUNT_EVENTS, DEAD_LETTERS)
 
 _BY = {
     "organizations": ("month_to_date_by_organization", ("org_id",)),
     "tiers": ("month_to_date_by_tier", ("org_id", "seat_tier")),
     "members": ("month_to_date_by_member", ("org_id", "user_id")),
 }
-_CELLS = {"organizations": "organization_month", "tiers": "tier_month", "members": "member_month"}
 
 Records = Mapping[str, Sequence[Any]]
 """Topic → its records."""
@@ -55,26 +53,14 @@ class MonthToDate:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """Something that must be equal, by where it was found."""
-
-    what: str
-    values: dict[str, int]
-    is_money: bool = False
-
-    @property
-    def agrees(self) -> bool:
-        return len(set(self.values.values())) == 1
-
-    def json(self) -> dict[str, Any]:
-        """Money as exact dollars."""
-        values = {where: usd_from_picousd(value) if self.is_money else value for where, value in self.values.items()}
-        return {"what": self.what, "values": values, "agrees": self.agrees}
-
-
-@dataclass(frozen=True, slots=True)
 class Figures:
-    """Everything that is shown. `events` counts what became of every event read; its parts add up to `read`."""
+    """Everything that is shown.
+
+    Attributes:
+        events: what became of every event read; its parts add up to `read`.
+        proof: what must be equal: of each organisation by itself, of everybody else as sums.
+        agree: whether all of it is, also what `proof` sums up.
+    """
 
     events: dict[str, int]
     organizations: list[MonthToDate]
@@ -84,78 +70,59 @@ class Figures:
     resumes: list[dict[str, Any]]
     refusals: list[dict[str, Any]]
     dead_letters: list[dict[str, Any]]
-    proof: list[Claim]
-
-    @property
-    def agree(self) -> bool:
-        return all(claim.agrees for claim in self.proof)
+    proof: list[Equation | Tally]
+    agree: bool
 
     def json(self) -> dict[str, Any]:
         """For a program: money as exact decimal dollars, `*_usd`."""
         tables = {name: [row.json(keys) for row in getattr(self, name)] for name, (_, keys) in _BY.items()}
         events = {name: _dollars(getattr(self, name)) for name in ("breaches", "resumes", "refusals", "dead_letters")}
         document = {"events": self.events, **tables, **events}
-        return document | {"proof": [claim.json() for claim in self.proof], "agree": self.agree}
+        return document | {"proof": [equal.json() for equal in self.proof], "agree": self.agree}
 
 
-def collect(records: Records, query: Query, events_sent: int) -> Figures:
+def collect(records: Records, query: Query, proof: Proof, equations: Sequence[Equation], events_sent: int) -> Figures:
     """The figures of a run that is over.
 
     Args:
         records: all that was committed to each of TOPICS_READ.
         query: ClickHouse.
+        equations: all that the proof looked at.
         events_sent: how many events were sent, good and bad.
     """
-    cells = _cells(records[LEDGER_STATE.name])
-    rows = [json.loads(line) for record in records[PRICED_USAGE.name] for line in record.value.splitlines()]
-    tables = {name: _month_to_date(query, *_BY[name], cells) for name in _BY}
-    counters = _sum_of_counters(cells)
-    events = {"read": counters["usage_events"], **{name: counters[name] for name in OUTCOMES}}
+    limits = _limits(records[LEDGER_STATE.name])
+    read = proof.counts["usage_events"]
+    sent = Equation(
+        "events sent were read", {"sent + forwarded": events_sent + proof.counts["forwarded"], "read": read}
+    )
     return Figures(
-        events=events,
-        **tables,
+        events={"read": read, **{name: proof.counts[name] for name in OUTCOMES}},
+        **{name: _month_to_date(query, *_BY[name], limits) for name in _BY},
         breaches=_data(records[LIMIT_BREACHES.name], LimitBreached.TYPE),
         resumes=_data(records[LIMIT_BREACHES.name], LimitResumed.TYPE),
         refusals=_data(records[ACCOUNT_EVENTS.name], CommandRefused.TYPE),
         dead_letters=_dead_letters(records[DEAD_LETTERS.name]),
-        proof=[
-            *_proof_of_events(events, events_sent, len(records[DEAD_LETTERS.name]), len(rows), query),
-            *_proof_of_money(rows, tables, cells),
-        ],
+        proof=[sent, *_shown(proof, equations)],
+        agree=proof.agrees and sent.agrees,
     )
 
 
-def rows_stored(query: Query) -> int:
-    """How many priced rows ClickHouse has."""
-    return int(next(iter(query("SELECT count() FROM priced_usage")))[0])
+def _shown(proof: Proof, equations: Sequence[Equation]) -> Iterable[Equation | Tally]:
+    """What organisations were charged, each by itself; of the rest how many there are and what they come to."""
+    own = [equation for equation in equations if equation.is_money and equation.month and not equation.is_of_a_part]
+    names = {equation.name for equation in own}
+    rest = [tally for tally in proof.tallies.values() if tally.name not in names and any(tally.values.values())]
+    return [*sorted(own, key=lambda equation: (equation.org_id, equation.month)), *rest]
 
 
-def rows_published(records: Records) -> int:
-    """How many priced rows lie in Kafka."""
-    return sum(record.value.count(b"\n") for record in records[PRICED_USAGE.name])
+def _limits(records: Iterable[Any]) -> dict[str, int]:
+    """What limits the organisations have now: the last record of a key counts."""
+    latest = {record.key: record.value for record in records if record.key.startswith(b'["organization",')}
+    cells = [json.loads(value) for value in latest.values() if value]
+    return {cell["org_id"]: int(cell["limit_picousd"]) for cell in cells if cell.get("limit_picousd") is not None}
 
 
-def _cells(records: Iterable[Any]) -> dict[str, list[dict[str, Any]]]:
-    """The live cells of `ledger-state` by kind: the last record of a key counts."""
-    latest = {(record.partition, record.key): record.value for record in records}
-    by_kind: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for value in latest.values():
-        cell = json.loads(value) if value else {}
-        by_kind[cell.get("cell", "")].append(cell)
-    return by_kind
-
-
-def _sum_of_counters(cells: Mapping[str, list[dict[str, Any]]]) -> Counter[str]:
-    total: Counter[str] = Counter()
-    for cell in cells["counters"]:
-        total.update({name: count for name, count in cell.items() if isinstance(count, int)})
-    return total
-
-
-def _month_to_date(
-    query: Query, view: str, names: tuple[str, ...], cells: Mapping[str, list[dict[str, Any]]]
-) -> list[MonthToDate]:
-    limits = {(cell["org_id"],): cell.get("limit_picousd") for cell in cells["organization"]}
+def _month_to_date(query: Query, view: str, names: tuple[str, ...], limits: Mapping[str, int]) -> list[MonthToDate]:
     columns = "spend_usd, included_value_usd, after_pause_usd, credits_events, included_events"
     keys = ", ".join(names)
     rows = query(f"SELECT month, {keys}, {columns} FROM {view} ORDER BY org_id, month, spend_usd DESC, {keys}")
@@ -164,7 +131,6 @@ def _month_to_date(
         who, numbers = tuple(rest[: len(names)]), rest[len(names) :]
         spend, included, after_pause = map(_picousd, numbers[:3])
         credits_events, included_events = map(int, numbers[3:])
-        limit = limits.get(who)
         table.append(
             MonthToDate(
                 month=month,
@@ -174,7 +140,7 @@ def _month_to_date(
                 after_pause_picousd=after_pause,
                 credits_events=credits_events,
                 included_events=included_events,
-                limit_picousd=int(limit) if limit is not None else None,
+                limit_picousd=limits.get(who[0]) if len(who) == 1 else None,
             )
         )
     return table
@@ -190,63 +156,6 @@ def _dead_letters(records: Iterable[Any]) -> list[dict[str, Any]]:
     letters = [json.loads(record.value) for record in records]
     shown = ("reason", "detail", "org_id", "user_id", "event_id", "arrived_at", "length_bytes")
     return [{name: letter[name] for name in shown} for letter in sorted(letters, key=lambda x: x["arrived_at"])]
-
-
-def _proof_of_events(events: Mapping[str, int], events_sent: int, letters: int, rows: int, query: Query) -> list[Claim]:
-    """R41, of events; a forwarded one is read twice: where it was found, and where it belongs."""
-    return [
-        Claim("events sent were read", {"sent + forwarded": events_sent + events["forwarded"], "read": events["read"]}),
-        Claim(
-            "events read are accounted for",
-            {"read": events["read"], " + ".join(OUTCOMES): sum(events[outcome] for outcome in OUTCOMES)},
-        ),
-        Claim(
-            "accepted events are rows",
-            {"accepted": events["accepted"], "priced-usage": rows, "ClickHouse": rows_stored(query)},
-        ),
-        Claim("dead letters are kept", {"counted": events["dead_letters"], "dead-letters": letters}),
-    ]
-
-
-def _proof_of_money(
-    rows: Sequence[Mapping[str, Any]],
-    tables: Mapping[str, Sequence[MonthToDate]],
-    cells: Mapping[str, list[dict[str, Any]]],
-) -> Iterable[Claim]:
-    """R41, of money: what Kafka's rows, ClickHouse and the ledger's own memory say, per organisation and month."""
-    published: Counter[tuple[str, str, str]] = Counter()
-    for row in rows:
-        published[row["charge_month"], row["org_id"], row["funding"]] += int(row["cost_picousd"])
-    for scope in tables["organizations"]:
-        month, (org_id,) = scope.month, scope.who
-        remembered = {
-            name: [cell for cell in cells[kind] if (cell["month"], cell["org_id"]) == (month, org_id)]
-            for name, kind in _CELLS.items()
-        }
-        yield Claim(
-            f"spend of {org_id}, {month}",
-            {
-                "priced-usage": published[month, org_id, "credits"],
-                "ClickHouse": scope.spend_picousd,
-                "ledger-state": _total(remembered["organizations"], "spend_picousd"),
-                "its tiers": _total(remembered["tiers"], "spend_picousd"),
-                "its members": _total(remembered["members"], "spend_picousd"),
-            },
-            is_money=True,
-        )
-        yield Claim(
-            f"included usage of {org_id}, {month}",
-            {
-                "priced-usage": published[month, org_id, "included"],
-                "ClickHouse": scope.included_picousd,
-                "ledger-state": _total(remembered["organizations"], "included_picousd"),
-            },
-            is_money=True,
-        )
-
-
-def _total(cells: Iterable[Mapping[str, Any]], name: str) -> int:
-    return sum(int(cell.get(name, 0)) for cell in cells)
 
 
 def _picousd(usd: Decimal) -> int:

@@ -19,16 +19,19 @@ from rich.console import Console
 from rich.status import Status
 
 from pipeline.demo.feed import ENDS, events_in, feed
-from pipeline.demo.figures import TOPICS_READ, Figures, Records, collect, rows_published, rows_stored
+from pipeline.demo.figures import TOPICS_READ, Figures, collect
 from pipeline.demo.reading import ledger_has_read_everything, read_topics
-from pipeline.demo.report import console, report
+from pipeline.demo.report import report
 from pipeline.demo.system import System, command_line, local_system, stop_in_order_on_signals
 from pipeline.embedded.process import LOCK_NAME
 from pipeline.embedded.watchdog import is_held
 from pipeline.errors import Mendable
 from pipeline.importers.claude_code import find_files, read_log, usage_events
 from pipeline.importers.people import person_of
+from pipeline.proof.equations import Equation
+from pipeline.proof.prove import Prover
 from pipeline.publisher import publish
+from pipeline.screen import console
 from pipeline.settings import Settings
 from pipeline.topics import USAGE_EVENTS
 from pipeline.topics_admin import create_topics
@@ -82,20 +85,17 @@ async def _main_job(system: System, screen: Console) -> Figures:
             status.update(f"ledger: {done:,} of {total:,} records")
 
         await ledger_has_read_everything(settings, saw, watch.check)
+    equations: list[Equation] = []
+    with _step(screen, "stored in ClickHouse, and everything added up again") as status:
+
+        def waits(what: str) -> None:
+            system.check()
+            status.update(what)
+
+        proof = await Prover(settings, _STALL_SECONDS, say=waits, look=equations.append).prove()
     outputs = await read_topics(settings, TOPICS_READ)
-    query = _query(settings)
-    with _step(screen, "sink: stored in ClickHouse"):
-        await _everything_is_stored(outputs, query, watch)
     sent = sum(events_in(record) for record in records if record.topic == USAGE_EVENTS.name)
-    return collect(outputs, query, sent)
-
-
-async def _everything_is_stored(outputs: Records, query: Query, watch: "_Watch") -> None:
-    published = rows_published(outputs)
-    while (stored := rows_stored(query)) < published:
-        watch.saw(stored)
-        watch.check()
-        await asyncio.sleep(0.1)
+    return collect(outputs, _query(settings), proof, equations, sent)
 
 
 class _Watch:
@@ -118,11 +118,9 @@ class _Watch:
 
 
 def _query(settings: Settings) -> Query:
-    client = clickhouse_connect.get_client(dsn=settings.clickhouse_url)
+    client = clickhouse_connect.get_client(dsn=settings.clickhouse_url, database=settings.clickhouse_database)
 
     def query(sql: str) -> list[tuple[object, ...]]:
-        # The sink makes database and tables; until it has, there are no rows.
-        client.database = settings.clickhouse_database
         return list(client.query(sql).result_rows)
 
     return query

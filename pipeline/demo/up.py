@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline.demo.feed import command_record, registration
-from pipeline.demo.report import console
 from pipeline.demo.system import System, command_line, local_system, stop_in_order_on_signals
 from pipeline.publisher import publish
+from pipeline.screen import console
 from pipeline.topics_admin import create_topics
 from schemas.instants import MICROS_PER_SECOND
 

@@ -1,0 +1,212 @@
+"""The equations of R41: what was found in the places goes in; what must be equal, by place, comes out.
+
+Everything about an organisation lies in one partition, so each equation is of one partition.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.proof.published import Entries, Letters, UsageRead
+from pipeline.proof.remembered import Remembered
+from pipeline.proof.sums import MonthSums, OrganizationMonth, ScopeMonth, Sums
+from pipeline.topics import DEAD_LETTERS, LEDGER_ENTRIES, LEDGER_STATE, PRICED_USAGE, USAGE_EVENTS
+from schemas.money import usd_from_picousd
+
+CLICKHOUSE = "ClickHouse"
+TIERS, MEMBERS = "its tiers", "its members"
+OUTCOMES = ("accepted", "duplicates", "dead_letters", "forwarded")
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """Something that must be equal wherever it is found.
+
+    Attributes:
+        name: what is compared, the same for all of its kind.
+        values: by where it was found; picodollars if `is_money`, else a count.
+        org_id, month, member, seat_tier: whose it is, as far as it is somebody's.
+    """
+
+    name: str
+    values: dict[str, int]
+    is_money: bool = False
+    org_id: str = ""
+    month: str = ""
+    member: str = ""
+    seat_tier: str = ""
+
+    @property
+    def agrees(self) -> bool:
+        return len(set(self.values.values())) == 1
+
+    @property
+    def is_of_a_part(self) -> bool:
+        """Of a member or a tier, a part of an organisation."""
+        return bool(self.member or self.seat_tier)
+
+    @property
+    def what(self) -> str:
+        """Name and owner, such as `spend of acme, 2026-02`."""
+        owners = [self.member, self.seat_tier and f"seat tier {self.seat_tier}", self.org_id]
+        owner = " of ".join(filter(None, owners))
+        return f"{self.name}{' of ' * bool(owner)}{owner}{', ' * bool(self.month)}{self.month}"
+
+    def amount(self, value: int) -> str:
+        """A value, as it is shown."""
+        return shown(value, is_money=self.is_money)
+
+    def json(self) -> dict[str, Any]:
+        """Money as exact dollars."""
+        values = {place: usd_from_picousd(v) if self.is_money else v for place, v in self.values.items()}
+        return {"what": self.what, "values": values, "agrees": self.agrees}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found of one partition, all as of the same transaction.
+
+    Attributes:
+        deleted: topics that do not keep all they ever had: they cannot say what a sum since the beginning is.
+        first_whole_month: months before it began before the first row that `priced-usage` still keeps.
+    """
+
+    partition: int
+    remembered: Remembered
+    published: Sums
+    stored: Sums
+    entries: Entries
+    letters: Letters
+    usage: UsageRead
+    deleted: frozenset[str] = frozenset()
+    first_whole_month: str = ""
+
+
+def equations(found: Found) -> Iterator[Equation]:
+    """All of them, those of events first."""
+    remembered = found.remembered.sums()
+    yield from _of_events(found)
+    yield from _of_months(found, remembered)
+    yield from _of_open_months(found, remembered)
+    yield from _of_balances(found)
+
+
+def _of_events(found: Found) -> Iterator[Equation]:
+    """What became of every event read; a topic that has deleted records is not asked."""
+    counters, letters = found.remembered.counters, found.letters
+    read = {
+        LEDGER_STATE.name: counters.usage_events,
+        "its outcomes": sum(getattr(counters, outcome) for outcome in OUTCOMES),
+        USAGE_EVENTS.name: found.usage.events,
+    }
+    records = {LEDGER_STATE.name: counters.usage_records, USAGE_EVENTS.name: found.usage.records}
+    accepted = {
+        LEDGER_STATE.name: counters.accepted,
+        PRICED_USAGE.name: found.published.events,
+        CLICKHOUSE: found.stored.events,
+    }
+    rows = {
+        LEDGER_STATE.name: counters.rows,
+        "accepted + corrections": counters.accepted + counters.corrections,
+        PRICED_USAGE.name: found.published.rows,
+        CLICKHOUSE: found.stored.rows,
+    }
+    dead = {LEDGER_STATE.name: counters.dead_letters, DEAD_LETTERS.name: letters.usage}
+    dead_commands = {LEDGER_STATE.name: counters.commands_unreadable, DEAD_LETTERS.name: letters.commands}
+    for name, values in (
+        ("records read", records),
+        ("events read", read),
+        ("dead letters", dead),
+        ("dead letters, commands", dead_commands),
+        ("events accepted", accepted),
+        ("rows, a correction's two", rows),
+    ):
+        yield Equation(name, {place: value for place, value in values.items() if place not in found.deleted})
+
+
+def _of_months(found: Found, remembered: Sums) -> Iterator[Equation]:
+    """Per organisation and charge month: rows and money, as published, stored, remembered and burnt."""
+    sums = {PRICED_USAGE.name: found.published, CLICKHOUSE: found.stored, LEDGER_STATE.name: remembered}
+    stored_months = {month for _, month in found.stored.months}
+    tiers, members = _by_month(remembered.tiers), _by_month(remembered.members)
+    nothing = MonthSums()
+    for key in sorted({key for each in sums.values() for key in each.months} | found.entries.burnt.keys()):
+        org_id, month = key
+        places = {place: each.months.get(key, nothing) for place, each in sums.items()}
+        if month < found.first_whole_month:
+            del places[PRICED_USAGE.name]
+            if month not in stored_months:  # dropped for good, or never there: ClickHouse cannot tell either
+                del places[CLICKHOUSE]
+        spend = {place: each.spend_picousd for place, each in places.items()}
+        if month > found.remembered.closed_through:
+            spend[TIERS] = tiers[key]
+            spend[MEMBERS] = members[key]
+        charged = {place: each.charged_picousd for place, each in places.items()}
+        # Once there are invoices, their exact lines and the entries that clear the burn join these (R39, R41).
+        burnt = charged | {LEDGER_ENTRIES.name: found.entries.burnt[key]}
+        prior_period = {place: each.prior_period_picousd for place, each in places.items()}
+        included = {place: each.included_picousd for place, each in places.items()}
+        rows = {place: each.rows for place, each in places.items()}
+        yield Equation("rows by month", rows, org_id=org_id, month=month)
+        for name, values in (
+            ("spend", spend),
+            ("usage of closed months", prior_period),
+            ("burnt for usage", burnt),
+            ("included usage", included),
+        ):
+            if any(values.values()):
+                yield Equation(name, values, is_money=True, org_id=org_id, month=month)
+
+
+def _of_open_months(found: Found, remembered: Sums) -> Iterator[Equation]:
+    """Per tier and member, in months that are not closed: what they spent, each alone."""
+    published, stored = found.published, found.stored
+    for org_id, month, seat_tier in sorted({*published.tiers, *stored.tiers, *remembered.tiers}):
+        scope = (org_id, month, seat_tier)
+        values = {
+            PRICED_USAGE.name: published.tiers[scope],
+            CLICKHOUSE: stored.tiers[scope],
+            LEDGER_STATE.name: remembered.tiers[scope],
+        }
+        yield Equation("tier's spend", values, is_money=True, org_id=org_id, month=month, seat_tier=seat_tier)
+    for org_id, month, member in sorted({*published.members, *stored.members, *remembered.members}):
+        scope = (org_id, month, member)
+        values = {
+            PRICED_USAGE.name: published.members[scope],
+            CLICKHOUSE: stored.members[scope],
+            LEDGER_STATE.name: remembered.members[scope],
+        }
+        yield Equation("member's spend", values, is_money=True, org_id=org_id, month=month, member=member)
+
+
+def _of_balances(found: Found) -> Iterator[Equation]:
+    """Per organisation: a balance is the sum of its account's entries, and what lots hold is the balance (R38)."""
+    balances, unburnt = found.remembered.balances, found.remembered.unburnt
+    entries = found.entries.balances
+    for key in sorted(balances.keys() | entries.keys()):
+        org_id, account = key
+        values = {LEDGER_STATE.name: balances.get(key, 0), LEDGER_ENTRIES.name: entries.get(key, 0)}
+        if any(values.values()):
+            yield Equation(f"account {account}", values, is_money=True, org_id=org_id)
+    for org_id in sorted({org_id for org_id, account in balances if account == "wallet"} | unburnt.keys()):
+        balance = balances.get((org_id, "wallet"), 0)
+        yield Equation(
+            "unburnt credits",
+            {"its lots": unburnt[org_id], "its balance above 0": max(balance, 0)},
+            is_money=True,
+            org_id=org_id,
+        )
+
+
+def shown(value: int, *, is_money: bool) -> str:
+    """A count, or picodollars as exact dollars, for people."""
+    sign = "-" if value < 0 else ""
+    return f"{sign}${usd_from_picousd(abs(value))}" if is_money else f"{value:,}"
+
+
+def _by_month(scopes: Mapping[ScopeMonth, int]) -> Counter[OrganizationMonth]:
+    totals: Counter[OrganizationMonth] = Counter()
+    for (org_id, month, _), spend_picousd in scopes.items():
+        totals[org_id, month] += spend_picousd
+    return totals

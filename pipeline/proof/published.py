@@ -1,0 +1,205 @@
+"""What was published: records of `priced-usage`, `ledger-entries`, `dead-letters` and `usage-events` in, sums out.
+
+Plain additions over what lies in Kafka; nothing here knows how the ledger came to it.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from pipeline.agents.decoding import decode_record
+from pipeline.engine.records import is_tick
+from pipeline.errors import Mendable
+from pipeline.proof.reading import Record
+from pipeline.proof.sums import Sums
+from pipeline.topics import ACCOUNT_COMMANDS
+from schemas.dead_letters import MAX_RECORD_BYTES
+
+Mark = tuple[int, int, int]
+"""Where the ledger processed the event of a row: input_offset, input_index, leg (decision 5)."""
+
+
+class Row(msgspec.Struct, gc=False):
+    """What the proof needs of a row (schemas/priced.py)."""
+
+    org_id: str
+    org_seq: int
+    user_id: str
+    seat_tier: str
+    usage_month: str
+    charge_month: str
+    funding: str
+    cost_picousd: str
+    input_offset: int
+    input_index: int = 0
+    leg: int = 0
+
+    @property
+    def mark(self) -> Mark:
+        return self.input_offset, self.input_index, self.leg
+
+
+_decode_rows: Any = msgspec.json.Decoder(Row).decode_lines
+
+
+def rows_of(record: Record) -> list[Row]:
+    """The rows of a record of `priced-usage`.
+
+    Raises:
+        Mendable: it holds something else.
+    """
+    try:
+        rows: list[Row] = _decode_rows(record.value or b"")
+    except msgspec.MsgspecError as error:
+        raise Mendable(f"{at(record)} holds no priced rows: {error}; only the ledger may write this topic") from error
+    return rows
+
+
+@dataclass(slots=True)
+class PricedRows:
+    """What the rows of one partition add up to.
+
+    Attributes:
+        closed_through: of months up to this one, tiers and members are not added up.
+        marks: of the last row of each charge month.
+        disorder: of each organisation, the first row whose number is not beyond that of the row before.
+    """
+
+    closed_through: str
+    sums: Sums = field(default_factory=Sums)
+    marks: dict[str, Mark] = field(default_factory=dict)
+    disorder: dict[str, str] = field(default_factory=dict)
+    _seqs: dict[str, int] = field(default_factory=dict)
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Records in order."""
+        sums = self.sums
+        for record in records:
+            for line, row in enumerate(rows_of(record), start=1):
+                month = sums.months[row.org_id, row.charge_month]
+                month.rows += 1
+                sums.rows += 1
+                sums.events += row.leg == 0
+                self.marks[row.charge_month] = row.mark
+                if row.org_seq <= self._seqs.get(row.org_id, 0):
+                    self.disorder.setdefault(row.org_id, _again(record, line, row, self._seqs[row.org_id]))
+                else:
+                    self._seqs[row.org_id] = row.org_seq
+                cost = int(row.cost_picousd)
+                if row.funding != "credits":
+                    month.included_picousd += cost
+                elif row.usage_month != row.charge_month:
+                    month.prior_period_picousd += cost
+                else:
+                    month.spend_picousd += cost
+                    if row.charge_month > self.closed_through:
+                        sums.tiers[row.org_id, row.charge_month, row.seat_tier] += cost
+                        sums.members[row.org_id, row.charge_month, row.user_id] += cost
+
+
+class _Entry(msgspec.Struct, gc=False):
+    org_id: str
+    org_seq: int
+    type: str
+    account: str
+    charge_month: str
+    amount_picousd: str
+    balance_after_picousd: str
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    data: _Entry
+
+
+_decode_entry: Any = msgspec.json.Decoder(_Envelope).decode
+
+
+@dataclass(slots=True)
+class Entries:
+    """What the entries of one partition add up to (R38).
+
+    Attributes:
+        burnt: by organisation and charge month, what was burnt, above zero.
+        balances: by organisation and account.
+        breaks: by organisation and account, the first entry that does not go on where the one before it ended.
+    """
+
+    burnt: Counter[tuple[str, str]] = field(default_factory=Counter)
+    balances: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    breaks: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Records in order."""
+        for record in records:
+            entry: _Entry = _decode_entry(record.value).data
+            amount, balance = int(entry.amount_picousd), int(entry.balance_after_picousd)
+            account = entry.org_id, entry.account
+            if entry.type == "burn":
+                self.burnt[entry.org_id, entry.charge_month] -= amount
+            before = self.balances[account]
+            self.balances[account] = before + amount
+            if before + amount != balance and account not in self.breaks:
+                self.breaks[account] = (
+                    f"{at(record)}: {entry.type} of {amount} picodollars, org_seq {entry.org_seq}, does not go on from "
+                    f"{before}, where the entries before it ended, but from {balance - amount}"
+                )
+
+
+class _Origin(msgspec.Struct):
+    topic: str
+
+
+class _DeadLetter(msgspec.Struct):
+    origin: _Origin
+
+
+_decode_letter: Any = msgspec.json.Decoder(_DeadLetter).decode
+
+
+@dataclass(slots=True)
+class Letters:
+    """How many dead letters there are, of usage and of commands."""
+
+    usage: int = 0
+    commands: int = 0
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Records in any order."""
+        for record in records:
+            is_command = _decode_letter(record.value).origin.topic == ACCOUNT_COMMANDS.name
+            self.commands += is_command
+            self.usage += not is_command
+
+
+@dataclass(slots=True)
+class UsageRead:
+    """How much usage the ledger has read."""
+
+    records: int = 0
+    events: int = 0
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Records in any order; ticks are none."""
+        for record in records:
+            if not is_tick(record):
+                self.records += 1
+                self.events += _events_in(record.value)
+
+
+def _events_in(value: bytes | None) -> int:
+    """How many events a record holds: one, unless it is an array, which is taken apart as the ledger does."""
+    if not value or len(value) > MAX_RECORD_BYTES or value.lstrip(b" \t\r\n")[:1] != b"[":
+        return 1
+    return len(decode_record(value))
+
+
+def at(record: Record) -> str:
+    """Where a record lies."""
+    return f"{record.topic}[{record.partition}] offset {record.offset}"
+
+
+def _again(record: Record, line: int, row: Row, last: int) -> str:
+    return f"{at(record)}, line {line}: org_seq {row.org_seq} of {row.org_id} comes after {last}: doubled, or misplaced"

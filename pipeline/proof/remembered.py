@@ -1,0 +1,167 @@
+"""What the ledger remembers: records of `ledger-state` in; counters, spend, balances and where each cell lies out.
+
+The cells are read here as text, not by the ledger's own code, so that a mistake of that code shows.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from pipeline.engine.journal import ENGINE_CELL, EngineCell, decode_cell
+from pipeline.proof.reading import Record
+from pipeline.proof.sums import MonthSums, Sums
+
+
+class Counters(msgspec.Struct):
+    """What became of every event read."""
+
+    usage_records: int = 0
+    usage_events: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    dead_letters: int = 0
+    forwarded: int = 0
+    corrections: int = 0
+    rows: int = 0
+    commands_unreadable: int = 0
+
+
+class _OrganizationMonth(msgspec.Struct):
+    org_id: str
+    month: str
+    spend_picousd: str = "0"
+    prior_period_picousd: str = "0"
+    included_picousd: str = "0"
+    rows: int = 0
+
+
+class _TierMonth(msgspec.Struct):
+    org_id: str
+    month: str
+    seat_tier: str
+    spend_picousd: str = "0"
+
+
+class _MemberMonth(msgspec.Struct):
+    org_id: str
+    month: str
+    user_id: str
+    spend_picousd: str = "0"
+
+
+class _Organization(msgspec.Struct):
+    org_id: str
+    unbilled_picousd: str = "0"
+    org_seq: int = 0
+
+
+class _Wallet(msgspec.Struct):
+    org_id: str
+    balance_picousd: str = "0"
+
+
+class _Lot(msgspec.Struct):
+    org_id: str
+    rest_picousd: str
+
+
+class _Calendar(msgspec.Struct):
+    closed_through: str = ""
+
+
+_DECODERS: dict[bytes, Any] = {
+    kind: msgspec.json.Decoder(struct).decode
+    for kind, struct in {
+        b"counters": Counters,
+        b"organization_month": _OrganizationMonth,
+        b"tier_month": _TierMonth,
+        b"member_month": _MemberMonth,
+        b"organization": _Organization,
+        b"wallet": _Wallet,
+        b"lot": _Lot,
+        b"calendar": _Calendar,
+    }.items()
+}
+
+
+class Remembered:
+    """One partition's memory.
+
+    Attributes:
+        engine: where the partition stood; None if it was never begun.
+    """
+
+    def __init__(self) -> None:
+        self.engine: EngineCell | None = None
+        self._cells: dict[bytes, tuple[Any, int]] = {}
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Records in order: the last one of a key counts, and one without a value ends it."""
+        for record in records:
+            if record.key == ENGINE_CELL:
+                self.engine = decode_cell(record.value)
+            elif decode := _DECODERS.get(_kind(record.key)):
+                if record.value is None:
+                    self._cells.pop(record.key, None)
+                else:
+                    self._cells[record.key] = decode(record.value), record.offset
+
+    def offset_of(self, *key: str) -> int | None:
+        """Where the cell of this key lies; None if there is none."""
+        _, offset = self._cells.get(msgspec.json.encode(key), (None, None))
+        return offset
+
+    @property
+    def counters(self) -> Counters:
+        """Of everything the partition ever read."""
+        return next(self._all(Counters), Counters())
+
+    @property
+    def closed_through(self) -> str:
+        """The last month that is closed; tiers and members of closed months are forgotten."""
+        return next(self._all(_Calendar), _Calendar()).closed_through
+
+    @property
+    def org_seqs(self) -> dict[str, int]:
+        """The last number each organisation gave out."""
+        return {cell.org_id: cell.org_seq for cell in self._all(_Organization)}
+
+    @property
+    def balances(self) -> dict[tuple[str, str], int]:
+        """By organisation and account."""
+        unbilled = {(cell.org_id, "unbilled"): int(cell.unbilled_picousd) for cell in self._all(_Organization)}
+        return unbilled | {(cell.org_id, "wallet"): int(cell.balance_picousd) for cell in self._all(_Wallet)}
+
+    @property
+    def unburnt(self) -> Counter[str]:
+        """What the lots of each organisation hold."""
+        rests: Counter[str] = Counter()
+        for cell in self._all(_Lot):
+            rests[cell.org_id] += int(cell.rest_picousd)
+        return rests
+
+    def sums(self) -> Sums:
+        """The months, as rows would add up to them; of rows and events, the counters."""
+        sums = Sums(rows=self.counters.rows, events=self.counters.accepted)
+        for month in self._all(_OrganizationMonth):
+            sums.months[month.org_id, month.month] = MonthSums(
+                month.rows, int(month.spend_picousd), int(month.prior_period_picousd), int(month.included_picousd)
+            )
+        closed = self.closed_through
+        for tier in self._all(_TierMonth):
+            if tier.month > closed:
+                sums.tiers[tier.org_id, tier.month, tier.seat_tier] = int(tier.spend_picousd)
+        for member in self._all(_MemberMonth):
+            if member.month > closed:
+                sums.members[member.org_id, member.month, member.user_id] = int(member.spend_picousd)
+        return sums
+
+    def _all(self, kind: type[Any]) -> Iterator[Any]:
+        return (cell for cell, _ in self._cells.values() if type(cell) is kind)
+
+
+def _kind(key: bytes) -> bytes:
+    """`["wallet","acme"]` → `wallet`; the engine's own key has none."""
+    return key.split(b'"', 2)[1] if key.startswith(b'["') else b""

@@ -1,0 +1,339 @@
+"""`prove` on a real Kafka and a real ClickHouse: everything agrees after a month with everything, also while a worker
+runs; and each planted defect is found, and its place named (R41)."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from itertools import count, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from click.testing import CliRunner
+
+from pipeline.cli import main
+from pipeline.demo.system import environment
+from pipeline.embedded.clickhouse import EmbeddedClickHouse
+from pipeline.embedded.kafka import EmbeddedKafka
+from pipeline.publisher import Outgoing, publish
+from pipeline.settings import Settings
+from pipeline.topics import (
+    ACCOUNT_COMMANDS,
+    DEAD_LETTERS,
+    LEDGER_ENTRIES,
+    LEDGER_STATE,
+    PRICED_USAGE,
+    USAGE_EVENTS,
+    Topic,
+)
+from pipeline.topics_admin import create_topics
+from schemas.instants import format_instant
+from tests.faults.test_accounts_faults import ENDS, PARTITIONS, the_month
+from tests.support.builders import BILLING, add_member, as_json, micros, register, searches, set_credits
+from tests.support.builders import command as command_of
+from tests.support.ledger_cluster import everything_at, worker
+from tests.support.proof_world import (
+    Copied,
+    Damage,
+    Original,
+    change,
+    copy_of,
+    copy_of_database,
+    proved,
+    running_sink,
+)
+
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
+
+
+@pytest.fixture(scope="module")
+async def month(
+    kafka: EmbeddedKafka,
+    clickhouse: EmbeddedClickHouse,
+    fresh_name: Callable[[str], str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Original:
+    """Both plans, corrections, duplicates, dead letters, forwards, a closed month: worked through and stored."""
+    settings = Settings(
+        kafka_bootstrap_servers=kafka.bootstrap_servers,
+        clickhouse_url=clickhouse.url,
+        clickhouse_database=fresh_name("proof"),
+        topic_prefix=fresh_name("proof") + ".",
+        partitions=PARTITIONS,
+        mode="replay",
+        session_timeout_ms=6_000,
+        data_dir=tmp_path_factory.mktemp("proof"),
+    )
+    await create_topics(settings)
+    await publish(settings, the_month(), ticks_at_micros=micros(ENDS))
+    async with running_sink(settings):
+        with worker(settings) as running:
+            await everything_at(micros(ENDS), settings, running)
+        proof = await proved(settings, wait_seconds=30)
+    assert proof.agrees, proof.json()
+    return await Original.of(settings)
+
+
+async def test_everything_agrees_after_a_month_with_everything(month: Original) -> None:
+    proof = await proved(month.settings)
+    assert proof.agrees
+    assert all(
+        proof.counts[name] for name in ("accepted", "duplicates", "dead_letters", "forwarded", "corrections", "rows")
+    )
+    assert all(part.as_of.seq for part in proof.partitions)
+    compared = {tally.name for tally in proof.tallies.values() if any(tally.values.values())}
+    assert compared == {
+        "records read",
+        "events read",
+        "dead letters",
+        "dead letters, commands",
+        "events accepted",
+        "rows, a correction's two",
+        "rows by month",
+        "spend",
+        "usage of closed months",
+        "burnt for usage",
+        "included usage",
+        "tier's spend",
+        "member's spend",
+        "account wallet",
+        "account unbilled",
+        "unburnt credits",
+    }
+
+
+# Planted defects: one in each partition at a time. Of each it is said which equation differs, and where its cause lies.
+
+
+class Defect(NamedTuple):
+    """What is done to the records of a topic in one partition, and what the proof must say of it."""
+
+    topic: Topic
+    damage: Damage
+    what: str
+    where: str
+
+
+def in_rows(edit: Callable[[list[bytes]], list[bytes]]) -> Damage:
+    """Do something to the rows of the first record that holds several."""
+
+    def damage(records: list[Copied]) -> None:
+        at = next(at for at, record in enumerate(records) if len(lines(record)) > 1)
+        records[at] = records[at]._replace(value=b"".join(edit(lines(records[at]))))
+
+    return damage
+
+
+def lines(record: Copied) -> list[bytes]:
+    return (record.value or b"").splitlines(keepends=True)
+
+
+def a_picodollar_more(line: bytes) -> bytes:
+    row = msgspec.json.decode(line)
+    return msgspec.json.encode(row | {"cost_picousd": str(int(row["cost_picousd"]) + 1)}) + b"\n"
+
+
+def in_cell(kind: str, **changes: Any) -> Damage:
+    """Write the last cell of a kind once more, with something else in it."""
+
+    def damage(records: list[Copied]) -> None:
+        key = f'["{kind}"'.encode()
+        last = next(record for record in reversed(records) if record.value and (record.key or b"").startswith(key))
+        records.append(change(last, **changes))
+
+    return damage
+
+
+def leave_out_a_burn(records: list[Copied]) -> None:
+    del records[next(at for at, record in enumerate(records) if b'"type":"burn"' in (record.value or b""))]
+
+
+ROW_TWICE = Defect(PRICED_USAGE, in_rows(lambda rows: [*rows, rows[0]]), "rows by month", "comes after")
+ROW_LOST = Defect(PRICED_USAGE, in_rows(lambda rows: rows[1:]), "rows by month", "is nowhere: a row is missing")
+ROW_CHANGED = Defect(
+    PRICED_USAGE, in_rows(lambda rows: [a_picodollar_more(rows[0]), *rows[1:]]), "spend", "cost_picousd is"
+)
+BURN_LOST = Defect(LEDGER_ENTRIES, leave_out_a_burn, "burnt for usage", "does not go on from")
+LETTER_LOST = Defect(DEAD_LETTERS, lambda records: records.clear(), "dead letters", "cell counters")
+
+
+# Lots and balance differ: the wallet is where to begin.
+LOT_CHANGED = Defect(LEDGER_STATE, in_cell("lot", rest_picousd="1"), "unburnt credits", "cell wallet")
+
+
+def cell_changed(kind: str, name: str, value: object, what: str) -> Defect:
+    return Defect(LEDGER_STATE, in_cell(kind, **{name: value}), what, f"cell {kind}")
+
+
+@pytest.mark.parametrize(
+    "defects",
+    [
+        [ROW_TWICE, ROW_LOST, BURN_LOST, ROW_CHANGED],
+        [
+            cell_changed("wallet", "balance_picousd", "1", "account wallet"),
+            cell_changed("organization_month", "spend_picousd", "1", "spend"),
+            cell_changed("member_month", "spend_picousd", "1", "member's spend"),
+            cell_changed("tier_month", "spend_picousd", "1", "tier's spend"),
+        ],
+        [
+            cell_changed("counters", "duplicates", 1_000, "events read"),
+            LOT_CHANGED,
+            LETTER_LOST,
+            cell_changed("organization", "unbilled_picousd", "1", "account unbilled"),
+        ],
+    ],
+    ids=["rows and entries", "spend and balance", "counters, lots and letters"],
+)
+async def test_defects_in_kafka_are_found_and_their_places_named(
+    month: Original, fresh_name: Callable[[str], str], defects: list[Defect]
+) -> None:
+    damages = {(defect.topic.name, number): defect.damage for number, defect in enumerate(defects)}
+    proof = await proved(await copy_of(month, fresh_name("proof") + ".", damages))
+    for number, (part, defect) in enumerate(zip(proof.partitions, defects, strict=True)):
+        assert part.first is not None
+        assert defect.what in part.first.name
+        assert defect.where in part.where
+        if defect is not LETTER_LOST:
+            assert f"{defect.topic.name}[{number}] offset" in part.where
+
+
+SOME = "(org_id = 'globex' AND org_seq = (SELECT quantileExact(0.5)(org_seq) FROM {old} WHERE org_id = 'globex'))"
+LAST = "(org_id = 'globex' AND org_seq = (SELECT max(org_seq) FROM {old} WHERE org_id = 'globex'))"
+
+
+@pytest.mark.parametrize(
+    ("condition", "again", "where"),
+    [
+        (f"NOT {SOME}", "", "of the organisation is not in ClickHouse"),
+        (f"NOT {LAST}", "", "of the organisation is not in ClickHouse"),
+        ("1", f"WHERE {SOME}", "is there twice"),
+    ],
+    ids=["a row deleted", "the last row deleted", "a row doubled"],
+)
+async def test_a_row_lost_or_doubled_in_clickhouse_is_found_and_named(
+    month: Original, fresh_name: Callable[[str], str], condition: str, again: str, where: str
+) -> None:
+    more = ["INSERT INTO priced_usage SELECT * FROM {old} " + again] if again else []
+    proof = await proved(await copy_of_database(month.settings, fresh_name("proof"), condition, *more))
+    (part,) = (part for part in proof.partitions if part.first is not None)
+    assert part.as_of.partition == 3
+    assert where in part.where
+
+
+async def test_months_of_which_kafka_let_go_are_named_and_still_compared_elsewhere(
+    month: Original, fresh_name: Callable[[str], str]
+) -> None:
+    copy = await copy_of(month, fresh_name("proof") + ".", {})
+    proof = await proved(copy)
+    assert proof.agrees  # the defects that are found in copies are not the copies' own
+    assert proof.not_provable == []
+    admin = AIOKafkaAdminClient(**copy.kafka())
+    await admin.start()
+    try:
+        first_of = TopicPartition(copy.topic_prefix + PRICED_USAGE.name, 3)
+        await admin.delete_records({first_of: RecordsToDelete(1)})
+    finally:
+        await admin.close()
+    proof = await proved(copy)
+    assert proof.agrees, proof.json()
+    assert proof.not_provable == ["2026-05", "2026-06", PRICED_USAGE.name]
+
+
+async def test_the_command_exits_with_1_unless_everything_agrees(
+    month: Original, fresh_name: Callable[[str], str]
+) -> None:
+    async def prove(settings: Settings) -> tuple[int, dict[str, Any]]:
+        arguments = ["prove", "--json", "--wait", "0"]
+        result = await asyncio.to_thread(CliRunner().invoke, main, arguments, env=environment(settings))
+        return result.exit_code, json.loads(result.stdout)
+
+    code, document = await prove(month.settings)
+    assert (code, document["agree"], document["differences"]) == (0, True, [])
+    damaged = await copy_of_database(month.settings, fresh_name("proof"), f"NOT {SOME}")
+    code, document = await prove(damaged)
+    assert (code, document["agree"]) == (1, False)
+    assert "is not in ClickHouse" in document["differences"][0]["where"]
+
+
+# While everything runs.
+
+
+async def test_it_agrees_again_and_again_while_a_worker_and_a_sink_go_on(
+    kafka: EmbeddedKafka, clickhouse: EmbeddedClickHouse, fresh_name: Callable[[str], str], tmp_path: Path
+) -> None:
+    settings = Settings(
+        kafka_bootstrap_servers=kafka.bootstrap_servers,
+        clickhouse_url=clickhouse.url,
+        clickhouse_database=fresh_name("proof"),
+        topic_prefix=fresh_name("proof") + ".",
+        partitions=2,
+        session_timeout_ms=6_000,
+        data_dir=tmp_path,
+    )
+    await create_topics(settings)
+    await publish(settings, accounts())
+    events_read: list[int] = []
+    with worker(settings):
+        async with running_sink(settings), usage_goes_on(settings):
+            while len({*events_read} - {0}) < 2:  # it is a proof of data that moves
+                proof = await proved(settings, wait_seconds=30)
+                assert proof.agrees, proof.json()
+                events_read.append(proof.counts["usage_events"])
+    assert events_read == sorted(events_read)
+
+
+async def test_where_nothing_ever_ran_there_is_nothing_to_differ(
+    kafka: EmbeddedKafka, clickhouse: EmbeddedClickHouse, fresh_name: Callable[[str], str]
+) -> None:
+    settings = Settings(
+        kafka_bootstrap_servers=kafka.bootstrap_servers,
+        clickhouse_url=clickhouse.url,
+        clickhouse_database=fresh_name("nobody_made_this"),
+        topic_prefix=fresh_name("proof") + ".",
+        partitions=1,
+    )
+    await create_topics(settings)
+    proof = await proved(settings)
+    assert proof.agrees
+    assert [part.as_of.seq for part in proof.partitions] == [0]
+
+
+def accounts() -> Iterator[Outgoing]:
+    for org_id, plan in (("acme", "team"), ("globex", "enterprise")):
+        for command in (
+            register(org_id, plan=plan),
+            set_credits(org_id=org_id),
+            add_member(org_id=org_id),
+            command_of("confirm_payment", BILLING, org_id=org_id, command_id="p", payment_id="p", amount_usd="5"),
+        ):
+            yield Outgoing(ACCOUNT_COMMANDS.name, org_id.encode(), as_json(command), 0)
+
+
+@asynccontextmanager
+async def usage_goes_on(settings: Settings) -> AsyncIterator[None]:
+    """Events of both organisations, every third in the wrong partition, until the block is left."""
+    numbers = count()
+    is_over = asyncio.Event()
+
+    def usage() -> Iterator[Outgoing]:
+        for number in islice(numbers, 30):
+            org_id = ("acme", "globex")[number % 2]
+            event = searches(f"e-{number}", 1, org_id=org_id, occurred_at=format_instant(time.time_ns() // 1_000))
+            key = b"elsewhere" if number % 3 == 0 else org_id.encode()
+            yield Outgoing(USAGE_EVENTS.name, key, as_json(event), 0)
+
+    async def send() -> None:
+        while not is_over.is_set():
+            await publish(settings, usage())
+
+    sending = asyncio.create_task(send())
+    try:
+        yield
+    finally:
+        is_over.set()
+        await sending

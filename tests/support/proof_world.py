@@ -1,0 +1,154 @@
+"""What the proof's tests stand on: a month that a real ledger and a real sink worked through, and damaged copies of it.
+
+A copy has topics of its own, with what lay in the original's, in the same order; of usage also at the same offsets.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from itertools import product
+from typing import Any, NamedTuple
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from pipeline.demo.reading import read_topics
+from pipeline.engine.records import TICK_TYPE, TYPE_HEADER
+from pipeline.proof.outcome import Proof
+from pipeline.proof.prove import Prover
+from pipeline.settings import Settings
+from pipeline.topics import (
+    LEDGER_OUTPUTS,
+    LEDGER_STATE,
+    LIMIT_BREACHES,
+    LOG_ID,
+    PRICED_USAGE,
+    USAGE_EVENTS,
+)
+from pipeline.topics_admin import create_topics, read_log_id
+from sinks.clickhouse import ClickHouse
+from sinks.migrate import migrate
+from sinks.sink import SinkConfig, run_sink
+
+COPIED = (USAGE_EVENTS, *LEDGER_OUTPUTS, LEDGER_STATE)
+
+
+class Original(NamedTuple):
+    """What a run left: how to reach it, and all it wrote."""
+
+    settings: Settings
+    written: Mapping[str, list[Any]]
+
+    @classmethod
+    async def of(cls, settings: Settings) -> "Original":
+        return cls(settings, await read_topics(settings, COPIED))
+
+
+class Copied(NamedTuple):
+    """A record as it is written again."""
+
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+    headers: list[tuple[str, bytes]]
+
+
+Damage = Callable[[list[Copied]], None]
+"""Changes the records of one partition, in place."""
+
+
+async def proved(settings: Settings, wait_seconds: float = 1.0) -> Proof:
+    """Prove once; ClickHouse, which nobody writes to meanwhile, is not waited for."""
+    return await Prover(settings, wait_seconds).prove()
+
+
+@asynccontextmanager
+async def running_sink(settings: Settings) -> AsyncIterator[None]:
+    """A sink in this process, stopped in order at the end."""
+    config = SinkConfig(
+        kafka=settings.kafka(),
+        priced_usage_topic=settings.topic_prefix + PRICED_USAGE.name,
+        limit_breaches_topic=settings.topic_prefix + LIMIT_BREACHES.name,
+        group_id=settings.topic_prefix + "sink",
+        clickhouse_url=settings.clickhouse_url,
+        database=settings.clickhouse_database,
+        log_id=await read_log_id(settings),
+        block_seconds=0.1,
+        session_timeout_ms=6_000,
+    )
+    stop = asyncio.Event()
+    sink = asyncio.create_task(run_sink(config, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await sink
+
+
+async def copy_of(original: Original, prefix: str, damages: Mapping[tuple[str, int], Damage]) -> Settings:
+    """The same log under another prefix, but for what is done to some partitions of topics."""
+    settings = original.settings.model_copy(update={"topic_prefix": prefix})
+    await create_topics(settings)
+    async with _producer(settings) as producer:
+        log_id = (await read_log_id(original.settings)).encode()
+        await producer.send(prefix + LOG_ID.name, log_id, b"log-id", partition=0)
+        for topic, partition in product(COPIED, range(settings.partitions)):
+            here = [record for record in original.written[topic.name] if record.partition == partition]
+            copied = _at_their_offsets(here) if topic is USAGE_EVENTS else list(map(_copied, here))
+            damages.get((topic.name, partition), lambda _: None)(copied)
+            for record in copied:
+                await producer.send(
+                    prefix + topic.name,
+                    record.value,
+                    record.key,
+                    partition=partition,
+                    timestamp_ms=record.timestamp,
+                    headers=record.headers,
+                )
+    return settings
+
+
+async def copy_of_database(settings: Settings, name: str, condition: str, *more: str) -> Settings:
+    """The same rows in another database: those of which the condition holds; then more statements.
+
+    `{old}` in them is the table that was copied.
+    """
+    clickhouse = ClickHouse(settings.clickhouse_url, name)
+    try:
+        await migrate(clickhouse)
+        old = f"{settings.clickhouse_database}.priced_usage"
+        for statement in ("INSERT INTO priced_usage SELECT * FROM {old} WHERE " + condition, *more):
+            await clickhouse.run(statement.format(old=old))
+    finally:
+        await clickhouse.close()
+    return settings.model_copy(update={"clickhouse_database": name})
+
+
+def change(record: Copied, **fields: Any) -> Copied:
+    """A record whose JSON says something else."""
+    return record._replace(value=msgspec.json.encode(msgspec.json.decode(record.value or b"") | fields))
+
+
+def _copied(record: Any) -> Copied:
+    return Copied(record.key, record.value, record.timestamp, list(record.headers))
+
+
+def _at_their_offsets(records: list[Any]) -> list[Copied]:
+    """With a tick, which is no event, wherever a transaction's marker took an offset."""
+    tick = Copied(None, b"{}", 0, [(TYPE_HEADER, TICK_TYPE)])
+    placed: list[Copied] = []
+    for record in records:
+        placed += [tick] * (record.offset - len(placed))
+        placed.append(_copied(record))
+    return [*placed, tick]  # what the ledger read last may have been a marker too
+
+
+@asynccontextmanager
+async def _producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(**settings.kafka(), acks="all", enable_idempotence=True, max_request_size=2_000_000)
+    await producer.start()
+    try:
+        yield producer
+        await producer.flush()
+    finally:
+        await producer.stop()
