@@ -1,4 +1,4 @@
-"""`python -m benchmarks [ledger | limits | members]`: events per second on a real Kafka, their result checked."""
+"""`python -m benchmarks [ledger | limits | members | identities]`: how many events a second, or what each costs."""
 
 import argparse
 import logging
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import members
+from benchmarks import identities, members
 from benchmarks.job import Job
 from benchmarks.stand import Measured, run_ledger, run_once
 from pipeline.embedded.kafka import EmbeddedKafka
@@ -18,15 +18,19 @@ from pipeline.settings import Settings
 def main() -> None:
     """Run what was asked for, a few times in turn, and print medians."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("ledger", "limits", "members"), default="ledger")
+    parser.add_argument("what", nargs="?", choices=("ledger", "limits", "members", "identities"), default="ledger")
     parser.add_argument("--events", type=int, default=300_000, help="preloaded, of about 300 bytes (%(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of each side, in turn (%(default)s)")
     parser.add_argument("--members", type=int, default=1_000)
     parser.add_argument("--organizations", type=int, default=40)
+    parser.add_argument("--identities", type=int, default=10_000_000, help="in the store (%(default)s)")
+    parser.add_argument("--folder", type=Path, help="of the store; on the disk to be measured (a temporary one)")
     arguments = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of every new topic's first moments
     if arguments.what == "members":
         members.main()
+    elif arguments.what == "identities":
+        identities.main(arguments.identities, arguments.folder)
     elif arguments.what == "limits":
         _limits(arguments)
     else:

@@ -1,11 +1,9 @@
 """A log of identities that can be written out again from any position, as `seen-ids` can; and a store filled from it.
 
-Record n is the same for everybody who asks for it, so a process that is killed need not tell what it wrote. Run as a
-program it adds record after record to a store on disk, and tells before each that it is committed.
+Record n is the same for everybody who asks for it, so a process that is killed need not tell what it wrote.
 """
 
 import os
-import sys
 from pathlib import Path
 
 import xxhash
@@ -70,8 +68,8 @@ def disk_store(folder: Path) -> DiskIdentities:
     return DiskIdentities(folder, HORIZON_DAYS, seal_identities=SEAL_IDENTITIES)
 
 
-def main(folder: Path, committed: Path) -> None:
-    """Go on for ever."""
+def add_for_ever(folder: Path, committed: Path) -> None:
+    """Add record after record to a store on disk, and tell before each that it is committed."""
     store = disk_store(folder)
     told = os.open(committed, os.O_WRONLY | os.O_CREAT, 0o600)
     record = store.position
@@ -79,7 +77,3 @@ def main(folder: Path, committed: Path) -> None:
         os.pwrite(told, (record + 1).to_bytes(8, "big"), 0)
         store.add(identities_of(record), micros_of(record), record + 1)
         record += 1
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))

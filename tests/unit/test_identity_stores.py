@@ -1,5 +1,6 @@
 """Both identity stores (R14), held to the same sentences, and to an oracle that keeps everything."""
 
+import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 from pipeline.engine.disk_identities import DiskIdentities
 from pipeline.engine.identity import DAY_MICROS, IdentityStore, MemoryIdentities
 from tests.support.identity_log import check, refill
+
+SEEDS = int(os.environ.get("IDENTITY_SEEDS", "3"))
 
 Open = Callable[..., IdentityStore]
 """Opens the store, again if it was open: what it had not kept is then to be added again from its position."""
@@ -151,7 +154,7 @@ def test_it_is_filled_from_its_position_however_often_it_is_opened(open_store: O
         check(store, end)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_million_identities_against_an_oracle(open_store: Open, seed: int) -> None:
     """New ones, repeats of recent and of old ones, rewritten values, days that pass, sometimes many at once."""
     chance = random.Random(seed)

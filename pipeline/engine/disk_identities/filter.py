@@ -18,7 +18,18 @@ IDENTITIES_PER_WORD = 4
 """At most: 16 bits an identity, of which 8 are set. Half as full, it errs a hundred times less."""
 
 _BLOCK_WORDS = 4_096
-_SHIFTS = np.array([0, 6, 12, 18], np.uint64)[:, None]
+
+
+def _spread() -> Words:
+    """Four bits of 64 for each number of 16 bits; stored filters rest on them."""
+    mixed = np.arange(1 << 16, dtype=np.uint64) * np.uint64(0x9E37_79B9_7F4A_7C15)
+    bits = np.zeros_like(mixed)
+    for shift in (58, 52, 46, 40):
+        bits |= np.uint64(1) << ((mixed >> np.uint64(shift)) & np.uint64(63))
+    return bits
+
+
+_BITS = _spread()
 
 
 class DayFilter:
@@ -32,11 +43,6 @@ class DayFilter:
         self.words = words
         self._table = np.zeros((words, days), np.uint64)
         self._days = [-1] * days  # whose filter a column is
-
-    @property
-    def most_identities(self) -> int:
-        """A day with more of them makes it err too often."""
-        return self.words * IDENTITIES_PER_WORD
 
     @staticmethod
     def words_for(identities: int) -> int:
@@ -53,12 +59,9 @@ class DayFilter:
         found = self._table.take(places, axis=0)
         found &= bits[:, None]
         there = found == bits[:, None]
-        numbers, columns = (there[0::2] & there[1::2]).nonzero()
+        both = (there[0::2] & there[1::2]).reshape(-1).nonzero()[0].tolist()
         days = self._days
-        return sorted(
-            ((days[column], number) for number, column in zip(numbers.tolist(), columns.tolist(), strict=True)),
-            reverse=True,
-        )
+        return sorted([(days[at % len(days)], at // len(days)) for at in both], reverse=True)
 
     def add(self, day: int, halves: Halves) -> None:
         """Add keys to a day; if it is a new one, it takes the place of the oldest."""
@@ -66,11 +69,7 @@ class DayFilter:
         if self._days[column] != day:
             self.clear(day)
         places, bits = self._probes(halves.reshape(-1))
-        # Of several bits for one word only the last would be kept: sort, and put those of a word together.
-        order = places.argsort(kind="stable")
-        places, bits = places[order], bits[order]
-        begins = np.concatenate(([0], (places[1:] != places[:-1]).nonzero()[0] + 1))
-        self._table[places[begins], column] |= np.bitwise_or.reduceat(bits, begins)
+        np.bitwise_or.at(self._table[:, column], places, bits)  # |= would keep one of several for the same word
 
     def clear(self, day: int) -> None:
         """Begin a day's filter."""
@@ -96,19 +95,18 @@ class DayFilter:
                     begin % times : begin % times + block
                 ]
 
-    def doubled(self) -> "DayFilter":
-        """A copy with twice as many words: a word's keys now belong to either of two, so both begin as it was.
+    def grown(self, words: int) -> "DayFilter":
+        """A copy with more words: a word's keys now belong to one of several, so all of those begin as it was.
 
         It errs as often as before about what it holds.
         """
         bigger = DayFilter(len(self._days), 0)
-        bigger.words = 2 * self.words
-        bigger._table = self._table.repeat(2, axis=0)
+        bigger.words = words
+        bigger._table = self._table.repeat(words // self.words, axis=0)
         bigger._days = list(self._days)
         return bigger
 
     def _probes(self, halves: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
-        """Which word each half of a key is looked for in, by its upper bits; and which bits there, by its lower."""
+        """Which word each half of a key is looked for in, by its upper bits; and which bits there, by its 16 lowest."""
         places = (halves >> np.uint64(65 - self.words.bit_length())).view(np.int64)
-        bits = np.bitwise_or.reduce(np.uint64(1) << ((halves >> _SHIFTS) & np.uint64(63)))
-        return places, bits
+        return places, _BITS.take(halves.view(np.uint16)[::4])

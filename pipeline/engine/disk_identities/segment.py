@@ -45,6 +45,7 @@ class Segment:
     Attributes:
         day: of its identities.
         entries: how many it holds.
+        has_filter: the filter of its day is kept with it.
         level: how many times they were merged.
 
     Raises:
@@ -65,6 +66,7 @@ class Segment:
         magic, self.day, self.entries, self._filter_words, checksum = _TRAILER.unpack(tail)
         pages = -(-self.entries // PAGE_ENTRIES)
         self._pages_end = pages * PAGE_BYTES
+        self.has_filter = self._filter_words > 0
         rest_bytes = (pages + self._filter_words) * 8
         if magic != _MAGIC or self._pages_end + rest_bytes + _TRAILER.size != size:
             raise IdentitiesDamaged(path, f"{size} bytes are not what was written")
@@ -77,10 +79,8 @@ class Segment:
         if self._file >= 0:
             os.close(self._file)
 
-    def filter_words(self) -> Words | None:
-        """The filter of its day, if it has one."""
-        if not self._filter_words:
-            return None
+    def filter_words(self) -> Words:
+        """The filter of its day."""
         at = self._pages_end + len(self._first_halves) * 8
         return np.frombuffer(self._read(self._filter_words * 8, at), np.uint64)
 

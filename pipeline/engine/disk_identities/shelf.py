@@ -85,15 +85,16 @@ class Shelf:
         """
         halves = np.frombuffer(b"".join(identities), np.uint64).reshape(-1, 2)
         values = np.frombuffer(b"".join(identities.values()), VALUE)
-        order = halves[:, 0].argsort(kind="stable")
+        order = halves[:, 0].argsort()
         path = self._next_path()
         with closing(SegmentWriter(path, day)) as writer:
-            writer.append(halves[order], values[order])
+            writer.append(halves.take(order, axis=0), values.take(order))
             writer.finish()
         of_day = self._days.setdefault(day, [])
         of_day.insert(0, Segment(path, 0))
-        if sum(segment.entries for segment in of_day) > self._filter.most_identities:
-            self._filter = self._filter.doubled()
+        words = DayFilter.words_for(sum(segment.entries for segment in of_day))
+        if words > self._filter.words:
+            self._filter = self._filter.grown(words)
             self._filter.clear(day)  # too full for what it was; the days before were not
             for segment in of_day:
                 self._filter_again(segment)
@@ -129,7 +130,7 @@ class Shelf:
         self._days = {}
         for segment in segments:
             self._days.setdefault(segment.day, []).insert(0, segment)
-        filters = {segment.day: words for segment in segments if (words := segment.filter_words()) is not None}
+        filters = {segment.day: segment.filter_words() for segment in segments if segment.has_filter}
         most = max((sum(segment.entries for segment in of_day) for of_day in self._days.values()), default=0)
         self._filter = DayFilter(self._kept_days + 2, max([DayFilter.words_for(most), *map(len, filters.values())]))
         self._filter.load(filters)
@@ -166,13 +167,17 @@ class Shelf:
     def _next_merge(self) -> Iterator[None] | None:
         for day, of_day in self._days.items():
             if day < self.listing.today:
-                if len(of_day) > 1:
+                if len(of_day) > 1 or self._wants_filter(of_day[0]):
                     return self._merged(day, of_day)
                 continue
             for _, group in groupby(of_day, key=lambda segment: segment.level):
                 if len(segments := list(group)) >= MERGED_AT_ONCE:
                     return self._merged(day, segments[-MERGED_AT_ONCE:])
         return None
+
+    def _wants_filter(self, segment: Segment) -> bool:
+        """It is read faster than made; for a few identities it would be too much to keep."""
+        return not segment.has_filter and segment.entries >= self._filter.words
 
     def _merged(self, day: int, segments: Sequence[Segment]) -> Iterator[None]:
         """Replace some segments, one behind the other, by one."""
@@ -184,7 +189,7 @@ class Shelf:
                 writer.append(halves, values)
                 yield
             is_over = day < self.listing.today
-            writer.finish(self._filter.of_day(day) if is_over and self._filter.words <= writer.entries else None)
+            writer.finish(self._filter.of_day(day) if is_over and writer.entries >= self._filter.words else None)
         of_day = self._days.get(day, [])
         if of_day:  # else its time is over
             at = of_day.index(segments[0])
@@ -204,8 +209,8 @@ def _slices(segments: Sequence[Segment]) -> Iterator[tuple[Halves, Values]]:
 def _united(parts: Sequence[tuple[Halves, Values]]) -> tuple[Halves, Values]:
     halves = np.concatenate([halves for halves, _ in parts])
     values = np.concatenate([values for _, values in parts])
-    order = halves[:, 0].argsort(kind="stable")  # of equal ones those of the first part come first
-    halves, values = halves[order], values[order]
+    order = halves[:, 0].argsort(kind="stable")  # merges what is sorted; of equal ones the first part's come first
+    halves, values = halves.take(order, axis=0), values.take(order)
     same = halves[1:, 0] == halves[:-1, 0]
     if same.any():
         # Mostly an original that was corrected. Two keys may also have their first halves in common.

@@ -56,8 +56,9 @@ class DiskIdentities:
         self._worker = ThreadPoolExecutor(1, f"identities-{folder.name}")
         self._failure: BaseException | None = None
         self._closing = False
+        self._tidying = False
         self._begin()
-        self._tidy_soon()
+        self._worker.submit(self._tidy_soon)
 
     def _begin(self) -> None:
         listing = self._shelf.listing
@@ -98,6 +99,11 @@ class DiskIdentities:
         if len(self._tail) >= self._seal_identities or (self._tail and self._adds >= SEAL_ADDS):
             self._seal()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether its thread has something to do."""
+        return self._tidying or not all(part.sealed.done() for part in self._parts)
+
     async def catch_up(self) -> None:
         """Wait until the disk is not far behind."""
         while len(self._parts) > _WAIT_PARTS:
@@ -129,9 +135,9 @@ class DiskIdentities:
         day, tail = self._today, self._tail
         seal = partial(self._shelf.seal, day, tail, self.position, self.position_micros)
         self._parts.append(_Part(day, tail, self._worker.submit(self._run, seal)))
+        self._worker.submit(self._tidy_soon)
         self._tail = {}
         self._adds = 0
-        self._tidy_soon()
 
     def _check(self) -> None:
         """Let go of what is on disk.
@@ -158,10 +164,16 @@ class DiskIdentities:
             self._failure = error
 
     def _tidy_soon(self) -> None:
-        """Behind what waits to be sealed."""
-        with suppress(RuntimeError):  # closed by now
+        """Merge a slice behind what waits to be sealed, and so on while there is something to merge."""
+        if not self._tidying:
+            self._tidying = True
+            self._queue_tidying()
+
+    def _queue_tidying(self) -> None:
+        with suppress(RuntimeError):  # it was closed meanwhile
             self._worker.submit(self._run, self._tidy)
 
     def _tidy(self) -> None:
-        if not self._closing and self._shelf.tidy():
-            self._tidy_soon()
+        self._tidying = not self._closing and self._shelf.tidy()
+        if self._tidying:
+            self._queue_tidying()
