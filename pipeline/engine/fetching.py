@@ -10,13 +10,15 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher
 
+from pipeline.engine import header_names
+
 
 def as_parsed(_key: Any) -> Any:
     """Never called: a consumer with this key deserializer gets records as they were parsed."""
     raise AssertionError("aiokafka makes its records elsewhere now: see pipeline/engine/fetching.py")
 
 
-class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
+class _PartitionRecords(header_names.PartitionRecords):
     """aiokafka's own, but for that."""
 
     def _consumer_record(self, tp: Any, record: Any) -> Any:
