@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.proof.published import Entries, Letters, UsageRead
+from pipeline.proof.published import Published
 from pipeline.proof.remembered import Remembered
 from pipeline.proof.sums import MonthSums, OrganizationMonth, ScopeMonth, Sums
 from pipeline.topics import DEAD_LETTERS, LEDGER_ENTRIES, LEDGER_STATE, PRICED_USAGE, USAGE_EVENTS
@@ -74,11 +74,8 @@ class Found:
 
     partition: int
     remembered: Remembered
-    published: Sums
+    published: Published
     stored: Sums
-    entries: Entries
-    letters: Letters
-    usage: UsageRead
     deleted: frozenset[str] = frozenset()
     first_whole_month: str = ""
 
@@ -94,22 +91,23 @@ def equations(found: Found) -> Iterator[Equation]:
 
 def _of_events(found: Found) -> Iterator[Equation]:
     """What became of every event read; a topic that has deleted records is not asked."""
-    counters, letters = found.remembered.counters, found.letters
+    counters, published = found.remembered.counters, found.published
+    usage, letters, sums = published.usage, published.letters, published.rows.sums
     read = {
         LEDGER_STATE.name: counters.usage_events,
         "its outcomes": sum(getattr(counters, outcome) for outcome in OUTCOMES),
-        USAGE_EVENTS.name: found.usage.events,
+        USAGE_EVENTS.name: usage.events,
     }
-    records = {LEDGER_STATE.name: counters.usage_records, USAGE_EVENTS.name: found.usage.records}
+    records = {LEDGER_STATE.name: counters.usage_records, USAGE_EVENTS.name: usage.records}
     accepted = {
         LEDGER_STATE.name: counters.accepted,
-        PRICED_USAGE.name: found.published.events,
+        PRICED_USAGE.name: sums.events,
         CLICKHOUSE: found.stored.events,
     }
     rows = {
         LEDGER_STATE.name: counters.rows,
         "accepted + corrections": counters.accepted + counters.corrections,
-        PRICED_USAGE.name: found.published.rows,
+        PRICED_USAGE.name: sums.rows,
         CLICKHOUSE: found.stored.rows,
     }
     dead = {LEDGER_STATE.name: counters.dead_letters, DEAD_LETTERS.name: letters.usage}
@@ -127,11 +125,12 @@ def _of_events(found: Found) -> Iterator[Equation]:
 
 def _of_months(found: Found, remembered: Sums) -> Iterator[Equation]:
     """Per organisation and charge month: rows and money, as published, stored, remembered and burnt."""
-    sums = {PRICED_USAGE.name: found.published, CLICKHOUSE: found.stored, LEDGER_STATE.name: remembered}
+    burns = found.published.entries.burnt
+    sums = {PRICED_USAGE.name: found.published.rows.sums, CLICKHOUSE: found.stored, LEDGER_STATE.name: remembered}
     stored_months = {month for _, month in found.stored.months}
     tiers, members = _by_month(remembered.tiers), _by_month(remembered.members)
     nothing = MonthSums()
-    for key in sorted({key for each in sums.values() for key in each.months} | found.entries.burnt.keys()):
+    for key in sorted({key for each in sums.values() for key in each.months} | burns.keys()):
         org_id, month = key
         places = {place: each.months.get(key, nothing) for place, each in sums.items()}
         if month < found.first_whole_month:
@@ -144,7 +143,7 @@ def _of_months(found: Found, remembered: Sums) -> Iterator[Equation]:
             spend[MEMBERS] = members[key]
         charged = {place: each.charged_picousd for place, each in places.items()}
         # Once there are invoices, their exact lines and the entries that clear the burn join these (R39, R41).
-        burnt = charged | {LEDGER_ENTRIES.name: found.entries.burnt[key]}
+        burnt = charged | {LEDGER_ENTRIES.name: burns[key]}
         prior_period = {place: each.prior_period_picousd for place, each in places.items()}
         included = {place: each.included_picousd for place, each in places.items()}
         rows = {place: each.rows for place, each in places.items()}
@@ -161,29 +160,28 @@ def _of_months(found: Found, remembered: Sums) -> Iterator[Equation]:
 
 def _of_open_months(found: Found, remembered: Sums) -> Iterator[Equation]:
     """Per tier and member, in months that are not closed: what they spent, each alone."""
-    published, stored = found.published, found.stored
-    for org_id, month, seat_tier in sorted({*published.tiers, *stored.tiers, *remembered.tiers}):
-        scope = (org_id, month, seat_tier)
-        values = {
-            PRICED_USAGE.name: published.tiers[scope],
-            CLICKHOUSE: stored.tiers[scope],
-            LEDGER_STATE.name: remembered.tiers[scope],
-        }
-        yield Equation("tier's spend", values, is_money=True, org_id=org_id, month=month, seat_tier=seat_tier)
-    for org_id, month, member in sorted({*published.members, *stored.members, *remembered.members}):
-        scope = (org_id, month, member)
-        values = {
-            PRICED_USAGE.name: published.members[scope],
-            CLICKHOUSE: stored.members[scope],
-            LEDGER_STATE.name: remembered.members[scope],
-        }
-        yield Equation("member's spend", values, is_money=True, org_id=org_id, month=month, member=member)
+    sums = {PRICED_USAGE.name: found.published.rows.sums, CLICKHOUSE: found.stored, LEDGER_STATE.name: remembered}
+
+    def values(scopes: Mapping[str, Counter[ScopeMonth]], scope: ScopeMonth) -> dict[str, int]:
+        is_kept = scope[1] >= found.first_whole_month
+        return {place: each[scope] for place, each in scopes.items() if is_kept or place != PRICED_USAGE.name}
+
+    tiers = {place: each.tiers for place, each in sums.items()}
+    members = {place: each.members for place, each in sums.items()}
+    for scope in sorted({scope for each in tiers.values() for scope in each}):
+        org_id, month, tier = scope
+        found_of_tier = values(tiers, scope)
+        yield Equation("tier's spend", found_of_tier, is_money=True, org_id=org_id, month=month, seat_tier=tier)
+    for scope in sorted({scope for each in members.values() for scope in each}):
+        org_id, month, member = scope
+        found_of_member = values(members, scope)
+        yield Equation("member's spend", found_of_member, is_money=True, org_id=org_id, month=month, member=member)
 
 
 def _of_balances(found: Found) -> Iterator[Equation]:
     """Per organisation: a balance is the sum of its account's entries, and what lots hold is the balance (R38)."""
     balances, unburnt = found.remembered.balances, found.remembered.unburnt
-    entries = found.entries.balances
+    entries = found.published.entries.balances
     for key in sorted(balances.keys() | entries.keys()):
         org_id, account = key
         values = {LEDGER_STATE.name: balances.get(key, 0), LEDGER_ENTRIES.name: entries.get(key, 0)}

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pipeline.proof.equations import CLICKHOUSE, Equation, Found
-from pipeline.proof.published import Mark, PricedRows, Row, at, rows_of
+from pipeline.proof.published import Mark, Row, at, rows_of
 from pipeline.proof.reading import Ends, Reader, places
 from pipeline.proof.stored import StoredRow, StoredRows
 from pipeline.settings import Settings
@@ -59,7 +59,6 @@ class Locator:
     settings: Settings
     reader: Reader
     found: Found
-    priced: PricedRows
     stored: StoredRows
     ends: Ends
 
@@ -67,9 +66,10 @@ class Locator:
         """The first thing to look at."""
         values, org_id = equation.values, equation.org_id
         published, remembered = values.get(PRICED_USAGE.name), values.get(LEDGER_STATE.name)
+        disorder = self.found.published.rows.disorder
         if org_id and published is not None:
-            if org_id in self.priced.disorder:
-                return self.priced.disorder[org_id]
+            if org_id in disorder:
+                return disorder[org_id]
             if published != remembered and (number := await self._number_amiss(org_id)):
                 return number
             if published != values.get(CLICKHOUSE) and (row := await self._row_amiss(org_id)):
@@ -149,7 +149,7 @@ class Locator:
     def _entry_amiss(self, equation: Equation) -> str | None:
         if LEDGER_ENTRIES.name not in equation.values:
             return None
-        breaks = self.found.entries.breaks
+        breaks = self.found.published.entries.breaks
         accounts = [account for account in breaks if account[0] == equation.org_id]
         named = [account for account in accounts if equation.name.endswith(account[1])]
         return breaks[(named or accounts)[0]] if accounts else None

@@ -13,7 +13,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from aiokafka import TopicPartition
 
@@ -21,8 +20,8 @@ from pipeline.engine.journal import EngineCell
 from pipeline.proof.equations import Equation, Found, equations
 from pipeline.proof.locating import Locator
 from pipeline.proof.outcome import AsOf, PartitionProof, Proof
-from pipeline.proof.published import Entries, Letters, PricedRows, UsageRead
-from pipeline.proof.reading import Reader, open_reader, places
+from pipeline.proof.published import PricedRows, Published
+from pipeline.proof.reading import Ends, Reader, open_reader, places
 from pipeline.proof.remembered import Remembered
 from pipeline.proof.stored import StoredRows
 from pipeline.proof.sums import Sums
@@ -80,42 +79,21 @@ class Prover:
         remembered, ends = await self._remembered(reader, number)
         engine = remembered.engine or _NEVER_BEGUN
         (usage_events,) = places(self.settings, [USAGE_EVENTS.name], [number])
-        (priced_usage,) = places(self.settings, [PRICED_USAGE.name], [number])
-        ends = ends | {usage_events: engine.usage}
-        priced = PricedRows(remembered.closed_through)
-        entries, letters, usage = Entries(), Letters(), UsageRead()
-        takers: dict[str, Any] = {
-            PRICED_USAGE.name: priced,
-            LEDGER_ENTRIES.name: entries,
-            DEAD_LETTERS.name: letters,
-            USAGE_EVENTS.name: usage,
-        }
-        wanted = {place: ends[place] for place in places(self.settings, takers, [number])}
-        beginnings = await reader.beginnings(list(wanted))
-        first_kept_millis: int | None = None
-        async for records in reader.from_beginning(wanted):
-            topic = records[0].topic
-            if topic == priced_usage.topic and first_kept_millis is None:
-                first_kept_millis = records[0].timestamp
-            takers[topic.removeprefix(self.settings.topic_prefix)].take(records)
+        ends[usage_events] = engine.usage
+        published, deleted = await self._published(reader, remembered, ends)
         stored = StoredRows(clickhouse, self.settings.clickhouse_database, log_id, number, engine.usage)
         found = Found(
             partition=number,
             remembered=remembered,
-            published=priced.sums,
-            stored=await self._stored(stored, priced),
-            entries=entries,
-            letters=letters,
-            usage=usage,
-            deleted=frozenset(
-                place.topic.removeprefix(self.settings.topic_prefix) for place in wanted if beginnings[place]
-            ),
-            first_whole_month=_first_whole_month(first_kept_millis) if beginnings[priced_usage] else "",
+            published=published,
+            stored=await self._stored(stored, published.rows),
+            deleted=deleted,
+            first_whole_month=_first_whole_month(published) if PRICED_USAGE.name in deleted else "",
         )
         as_of = AsOf(number, engine.seq, engine.usage, engine.commands, engine.now_micros)
         proof = PartitionProof.of(found, as_of, equations(found), self.look)
         if proof.first is not None:
-            locator = Locator(self.settings, reader, found, priced, stored, ends)
+            locator = Locator(self.settings, reader, found, stored, ends)
             proof.where = await locator.locate(proof.first)
         return proof
 
@@ -133,6 +111,19 @@ class Prover:
             remembered.take(records)
         return remembered, ends
 
+    async def _published(self, reader: Reader, remembered: Remembered, ends: Ends) -> tuple[Published, frozenset[str]]:
+        """What was published up to the ends, and the topics that do not keep their beginning any more."""
+        published = Published(remembered.closed_through)
+        wanted = {place: end for place, end in ends.items() if self._name(place.topic) != LEDGER_STATE.name}
+        async for records in reader.from_beginning(wanted):
+            published.take(self._name(records[0].topic), records)
+        # Asked behind the reading: what is deleted meanwhile must not pass for all there ever was.
+        beginnings = await reader.beginnings(list(wanted))
+        return published, frozenset(self._name(place.topic) for place, first in beginnings.items() if first)
+
+    def _name(self, topic: str) -> str:
+        return topic.removeprefix(self.settings.topic_prefix)
+
     async def _stored(self, stored: StoredRows, priced: PricedRows) -> Sums:
         """What ClickHouse holds, once it has come to the cut, or has been waited for long enough."""
         deadline = time.monotonic() + self.wait_seconds
@@ -146,8 +137,8 @@ class Prover:
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 
-def _first_whole_month(first_kept_millis: int | None) -> str:
+def _first_whole_month(published: Published) -> str:
     """The first month of which every row is kept; of a topic that has none at all, a month that never comes."""
-    if first_kept_millis is None:
+    if published.first_kept_millis is None:
         return "9999-12"
-    return str(Month.containing(first_kept_millis * 1_000 + _AHEAD_MICROS).next())
+    return str(Month.containing(published.first_kept_millis * 1_000 + _AHEAD_MICROS).next())

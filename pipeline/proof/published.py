@@ -15,7 +15,7 @@ from pipeline.engine.records import is_tick
 from pipeline.errors import Mendable
 from pipeline.proof.reading import Record
 from pipeline.proof.sums import Sums
-from pipeline.topics import ACCOUNT_COMMANDS
+from pipeline.topics import ACCOUNT_COMMANDS, DEAD_LETTERS, LEDGER_ENTRIES, PRICED_USAGE, USAGE_EVENTS
 from schemas.dead_letters import MAX_RECORD_BYTES
 
 Mark = tuple[int, int, int]
@@ -194,6 +194,35 @@ def _events_in(value: bytes | None) -> int:
     if not value or len(value) > MAX_RECORD_BYTES or value.lstrip(b" \t\r\n")[:1] != b"[":
         return 1
     return len(decode_record(value))
+
+
+class Published:
+    """All that one partition published, and the usage it had read for it.
+
+    Attributes:
+        first_kept_millis: when the first row that Kafka still keeps was written; None if there is none.
+    """
+
+    def __init__(self, closed_through: str) -> None:
+        self.rows = PricedRows(closed_through)
+        self.entries = Entries()
+        self.letters = Letters()
+        self.usage = UsageRead()
+        self.first_kept_millis: int | None = None
+
+    def take(self, topic_name: str, records: Sequence[Record]) -> None:
+        """Records of a topic, by its name without the prefix, in order."""
+        match topic_name:
+            case PRICED_USAGE.name:
+                if self.first_kept_millis is None:
+                    self.first_kept_millis = records[0].timestamp
+                self.rows.take(records)
+            case LEDGER_ENTRIES.name:
+                self.entries.take(records)
+            case DEAD_LETTERS.name:
+                self.letters.take(records)
+            case USAGE_EVENTS.name:
+                self.usage.take(records)
 
 
 def at(record: Record) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.proof.equations import Equation, Found, equations
 from pipeline.proof.outcome import AsOf, PartitionProof, Proof
-from pipeline.proof.published import Entries, Letters, PricedRows, UsageRead
+from pipeline.proof.published import PricedRows, Published
 from pipeline.proof.remembered import Remembered
 from tests.support.builders import DOLLAR_PICOUSD, Wire
 
@@ -74,14 +74,13 @@ class World:
         return remembered
 
     def found(self) -> Found:
-        priced, stored = PricedRows(self.closed_through), PricedRows(self.closed_through)
-        entries, letters, usage = Entries(), Letters(), UsageRead()
-        priced.take([Record(json_lines(self.rows))])
+        published, stored = Published(self.closed_through), PricedRows(self.closed_through)
         stored.take([Record(json_lines(self.rows if self.stored is None else self.stored))])
-        entries.take([Record(as_envelope(one), offset=at) for at, one in enumerate(self.entries)])
-        letters.take([Record(json.dumps({"origin": {"topic": topic}}).encode()) for topic in self.letters])
-        usage.take([Record(value) for value in self.usage])
-        return Found(0, self.remembered(), priced.sums, stored.sums, entries, letters, usage)
+        published.rows.take([Record(json_lines(self.rows))])
+        published.entries.take([Record(as_envelope(one), offset=at) for at, one in enumerate(self.entries)])
+        published.letters.take([Record(json.dumps({"origin": {"topic": topic}}).encode()) for topic in self.letters])
+        published.usage.take([Record(value) for value in self.usage])
+        return Found(0, self.remembered(), published, stored.sums)
 
     def proof(self) -> Proof:
         found = self.found()

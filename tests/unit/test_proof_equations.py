@@ -57,7 +57,7 @@ def test_an_outcome_that_is_off_shows_against_the_events_read() -> None:
 
 def test_a_correction_is_one_event_in_two_rows() -> None:
     world = World(rows=[row(1, 3), row(2, -3, corrects="e"), row(3, 1, corrects="e", leg=1)])
-    assert (world.found().published.events, world.found().published.rows) == (2, 3)
+    assert (world.found().published.rows.sums.events, world.found().published.rows.sums.rows) == (2, 3)
 
 
 def test_usage_of_a_closed_month_is_charged_apart_and_burnt_with_the_rest() -> None:
@@ -93,7 +93,7 @@ def test_the_last_record_of_a_cell_counts_and_one_without_a_value_ends_it() -> N
 def test_months_of_which_kafka_let_go_are_named_and_compared_in_the_other_places() -> None:
     whole = World(rows=[row(2, 2)], stored=[row(1, 1), row(2, 2)]).found()
     found = without(whole, PRICED_USAGE.name, USAGE_EVENTS.name, first_whole_month="2026-03")
-    assert [equation.name for equation in differing(found)] == ["tier's spend", "member's spend"]
+    assert differing(found) == []
     spend = next(equation for equation in equations(found) if equation.name == "spend")
     assert set(spend.values) == {"ClickHouse", "ledger-state", "its tiers", "its members"}
 
