@@ -34,12 +34,9 @@ def equal(compared: Iterable[Equation | Tally]) -> RenderableType:
     """What must be equal, one line each, or one for each value where there are several."""
     lines = table("must be equal", "", "found in", right=(1,))
     for one in compared:
-        found: dict[int, list[str]] = {}
-        for where, value in one.values.items():
-            found.setdefault(value, []).append(where)
-        for value, where_found in found.items():
-            mark = Text("✓ ", "green") if one.agrees else Text("✗ ", "bold red")
-            lines.add_row(mark + one.what, one.amount(value), " = ".join(where_found))
+        mark = Text("✓ ", "green") if one.agrees else Text("✗ ", "bold red")
+        for amount, where in _amounts(one):
+            lines.add_row(mark + one.what, amount, where)
     return apart(lines)
 
 
@@ -55,7 +52,7 @@ def verdict(proof: Proof) -> RenderableType:
 def _as_of(parts: list[PartitionProof]) -> RenderableType:
     lines = table(
         "partition",
-        "as of transaction",
+        "transaction",
         "ledger time",
         "read",
         "accepted",
@@ -65,6 +62,7 @@ def _as_of(parts: list[PartitionProof]) -> RenderableType:
         "rows",
         right=(1, 3, 4, 5, 6, 7, 8),
     )
+    lines.columns[2].no_wrap = True
     for part in parts:
         at, counts = part.as_of, part.counts
         columns = [f"{counts[name]:,}" for name in ("usage_events", *OUTCOMES, "rows")]
@@ -90,7 +88,15 @@ def _difference(part: PartitionProof) -> RenderableType:
 
 
 def _values(equation: Equation) -> str:
-    return ", ".join(f"{equation.amount(value)} in {where}" for where, value in equation.values.items())
+    return ", ".join(f"{amount} in {where}" for amount, where in _amounts(equation))
+
+
+def _amounts(one: Equation | Tally) -> list[tuple[str, str]]:
+    """Each value once, with everywhere it was found."""
+    found: dict[int, list[str]] = {}
+    for where, value in one.values.items():
+        found.setdefault(value, []).append(where)
+    return [(one.amount(value), " = ".join(where)) for value, where in found.items()]
 
 
 def _not_provable(what: list[str]) -> list[RenderableType]:

@@ -47,7 +47,19 @@ def test_help_names_every_command_and_loads_no_library_of_the_parts() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("demo", "up", "ledger", "sink", "topics", "migrate", "price", "simulate", "dead-letters", "import"):
+    for command in (
+        "demo",
+        "up",
+        "ledger",
+        "sink",
+        "topics",
+        "migrate",
+        "price",
+        "simulate",
+        "prove",
+        "dead-letters",
+        "import",
+    ):
         assert f"\n  {command} " in done.stdout
 
 
