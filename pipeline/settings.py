@@ -45,6 +45,8 @@ class Settings(BaseSettings):
 
     def kafka(self) -> dict[str, Any]:
         """What every aiokafka client takes to reach the brokers."""
+        import pipeline.engine.header_names  # noqa: F401  # so that each can read whatever lies there
+
         arguments: dict[str, Any] = {
             "bootstrap_servers": self.kafka_bootstrap_servers,
             "security_protocol": self.kafka_security_protocol,

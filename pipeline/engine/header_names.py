@@ -1,8 +1,8 @@
 """Names of headers that are no UTF-8: aiokafka's parser stumbles over them for good; here they are read with U+FFFD.
 
 Anybody who may write an input can write such a name, and a record that cannot be read would stop its partition. What
-the usual parser refuses for this alone is parsed once more, by aiokafka's own parser in Python, told not to mind. It is
-put in place for every consumer of the process that imports this.
+the usual parser refuses for this alone is parsed once more, by aiokafka's own parser in Python, told not to mind. So it
+is for every consumer of a process that imports this, as Settings.kafka() does.
 """
 
 from collections.abc import Iterator
@@ -70,3 +70,4 @@ class _Bytes(bytes):
 
 
 fetcher.MemoryRecords = _Fetched
+fetcher.PartitionRecords = PartitionRecords
