@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test audit check format bench chaos clean
+.PHONY: help demo test audit check format bench chaos fuzz clean
 help:            ## what one can ask for
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -44,6 +44,12 @@ CHAOS_SEEDS ?= 20
 CHAOS_FAULTS ?= 10
 chaos: $(VENV)/installed  ## two workers, a sink, broker and ClickHouse under seeded faults; nothing lost, nothing twice
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --seeds $(CHAOS_SEEDS) --faults $(CHAOS_FAULTS)
+
+FUZZ_RECORDS ?= 1000000
+FUZZ_WORKER_RECORDS ?= 200000
+fuzz: $(VENV)/installed   ## records mutated from real ones, in memory and through a running worker; each accounted for
+	@$(BIN)/python -m tests.fuzz --seed $(SEED) --records $(FUZZ_RECORDS)
+	@$(BIN)/python -m tests.fuzz --seed $(SEED) --records $(FUZZ_WORKER_RECORDS) --worker
 
 clean:           ## remove what runs left behind (not the environment)
 	@rm -rf var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist *.egg-info
