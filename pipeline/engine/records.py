@@ -15,7 +15,9 @@ TICK_TYPE = b"usage-credits.tick.v1"
 
 # Headers are written by whoever may write the topic: what they say is bounded, so that none stops a partition.
 _MOST_DIGITS = 18
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")  # what Kafka takes for a topic's name
+_LARGEST_NUMBER = 2**31 - 1  # of a partition, to Kafka; in ClickHouse a larger one would become another
+# Before the numbers, what Kafka takes for a topic's name.
+_ORIGIN = re.compile(r"([A-Za-z0-9._-]{1,249})/(\d{1,18})/(\d{1,18})/(\d{1,18})", re.ASCII)
 
 FORWARD_MAX_BYTES = 1_000_000
 """One event a record, at most what a record may have (R17); the input topics themselves take 2 MB."""
@@ -83,9 +85,10 @@ def _header(headers: Headers, name: str) -> bytes | None:
 
 
 def _parsed_origin(text: bytes) -> Origin | None:
-    parts = text.decode("utf-8", "replace").rsplit("/", 3)
-    if len(parts) != 4 or not all(part.isdecimal() and len(part) <= _MOST_DIGITS for part in parts[1:]):
+    match = _ORIGIN.fullmatch(text.decode("utf-8", "replace"))
+    if match is None:
         return None
-    if _TOPIC.fullmatch(parts[0]) is None:
+    topic, partition, offset, index = match.groups()
+    if int(partition) > _LARGEST_NUMBER or int(index) > _LARGEST_NUMBER:
         return None
-    return Origin(parts[0], int(parts[1]), int(parts[2]), int(parts[3]))
+    return Origin(topic, int(partition), int(offset), int(index))

@@ -72,11 +72,30 @@ def test_a_forwarded_event_keeps_its_first_origin_and_arrival_however_often_it_m
 
 
 @pytest.mark.parametrize(
-    "nonsense", [b"", b"topic/1/2", b"topic/x/1/2", b"topic/1/2/\xff", b"a b/1/2/3", b"/1/2/3", b"t" * 250 + b"/1/2/3"]
+    "nonsense",
+    [
+        b"",
+        b"usage-events/1/2",
+        b"usage-events/x/1/2",
+        b"usage-events/1/2/\xff",
+        "usage-events/٣/1/2".encode(),
+        b"usage-events/1/2/3/4",
+        b"usage-events/2147483648/1/2",
+        b"usage-events/1/2/2147483648",
+        b"usage-events/1/1000000000000000000/2",
+        b"a b/1/2/3",
+        b"/1/2/3",
+        b"t" * 250 + b"/1/2/3",
+    ],
 )
 def test_an_origin_that_is_none_does_not_count(nonsense: bytes) -> None:
-    record = Record(headers=[("usage-credits.origin", nonsense)])
+    record = Record(offset=7, headers=[("usage-credits.origin", nonsense)])
     assert origin(record, "usage-events", 2, 3) == Origin("usage-events", 2, 7, 3)
+
+
+def test_an_origin_may_have_the_largest_numbers_there_are() -> None:
+    record = Record(headers=[("usage-credits.origin", b"usage-events/2147483647/999999999999999999/2147483647")])
+    assert origin(record, "usage-events", 2, 0) == Origin("usage-events", 2**31 - 1, 10**18 - 1, 2**31 - 1)
 
 
 def test_only_a_record_without_key_and_with_the_type_is_a_tick() -> None:
