@@ -4,8 +4,9 @@ Everything about an organisation lies in one partition, so each equation is of o
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from pipeline.proof.published import Published
@@ -79,18 +80,27 @@ class Found:
     deleted: frozenset[str] = frozenset()
     first_whole_month: str = ""
 
+    def is_dropped(self, month: str) -> bool:
+        """ClickHouse has nothing of a month that is too old to be stored again: it was dropped there."""
+        return month < self.first_whole_month and all(stored != month for _, stored in self.stored.months)
+
 
 def equations(found: Found) -> Iterator[Equation]:
-    """All of them, those of events first."""
+    """All of them, those of events first; what is left in one place alone is none."""
     remembered = found.remembered.sums()
-    yield from _of_events(found)
-    yield from _of_months(found, remembered)
-    yield from _of_open_months(found, remembered)
-    yield from _of_balances(found)
+    dropped = {month for month in {month for _, month in remembered.months} if found.is_dropped(month)}
+    for equation in chain(
+        _of_events(found, found.deleted | ({CLICKHOUSE} if dropped else set())),
+        _of_months(found, remembered, dropped),
+        _of_open_months(found, remembered),
+        _of_balances(found),
+    ):
+        if len(equation.values) > 1:
+            yield equation
 
 
-def _of_events(found: Found) -> Iterator[Equation]:
-    """What became of every event read; a topic that has deleted records is not asked."""
+def _of_events(found: Found, silent: Set[str]) -> Iterator[Equation]:
+    """What became of every event read; places that do not have all since the beginning are silent."""
     counters, published = found.remembered.counters, found.published
     usage, letters, sums = published.usage, published.letters, published.rows.sums
     read = {
@@ -120,14 +130,13 @@ def _of_events(found: Found) -> Iterator[Equation]:
         ("events accepted", accepted),
         ("rows, a correction's two", rows),
     ):
-        yield Equation(name, {place: value for place, value in values.items() if place not in found.deleted})
+        yield Equation(name, {place: value for place, value in values.items() if place not in silent})
 
 
-def _of_months(found: Found, remembered: Sums) -> Iterator[Equation]:
+def _of_months(found: Found, remembered: Sums, dropped: Set[str]) -> Iterator[Equation]:
     """Per organisation and charge month: rows and money, as published, stored, remembered and burnt."""
     burns = found.published.entries.burnt
     sums = {PRICED_USAGE.name: found.published.rows.sums, CLICKHOUSE: found.stored, LEDGER_STATE.name: remembered}
-    stored_months = {month for _, month in found.stored.months}
     tiers, members = _by_month(remembered.tiers), _by_month(remembered.members)
     nothing = MonthSums()
     for key in sorted({key for each in sums.values() for key in each.months} | burns.keys()):
@@ -135,8 +144,8 @@ def _of_months(found: Found, remembered: Sums) -> Iterator[Equation]:
         places = {place: each.months.get(key, nothing) for place, each in sums.items()}
         if month < found.first_whole_month:
             del places[PRICED_USAGE.name]
-            if month not in stored_months:  # dropped for good, or never there: ClickHouse cannot tell either
-                del places[CLICKHOUSE]
+        if month in dropped:
+            del places[CLICKHOUSE]
         spend = {place: each.spend_picousd for place, each in places.items()}
         if month > found.remembered.closed_through:
             spend[TIERS] = tiers[key]
