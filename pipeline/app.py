@@ -31,6 +31,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
         kafka=settings.kafka(),
         prefix=settings.topic_prefix,
         group_id="ledger",
+        partitions=settings.partitions,
         mode=settings.mode,
         usage_events=USAGE_EVENTS.name,
         account_commands=ACCOUNT_COMMANDS.name,

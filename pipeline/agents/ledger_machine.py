@@ -76,7 +76,11 @@ class LedgerMachine:
         self.partitions = partitions
         self.identities = identities
         self.rules = rules
-        self.versions: dict[str, str | int] = {"price_book": prices.book.version, "rules": RULES_VERSION}
+        self.versions: dict[str, str | int] = {
+            "price_book": prices.book.version,
+            "price_book_size": prices.book.size,
+            "rules": RULES_VERSION,
+        }
         self.state = State()
         self.charging = Charging(self.state, prices, rules, partition)
         self.statuses = Statuses(self.state, partition)

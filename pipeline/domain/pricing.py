@@ -112,6 +112,11 @@ class PriceBook:
         self._by_name = {name: prices for prices in self.models.values() for name in prices.names}
         self._by_tag = {block.tag: block for prices in self.models.values() for block in prices.blocks}
 
+    @property
+    def size(self) -> int:
+        """Names and blocks: more in every later book, since nothing is ever taken out (R12)."""
+        return len(self._by_name) + len(self._by_tag)
+
     def find(self, model: str) -> ModelPrices | None:
         """The prices of exactly this name or alias; never of a similar one."""
         return self._by_name.get(model)

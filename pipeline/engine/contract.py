@@ -116,7 +116,10 @@ class Machine(Protocol):
     """
 
     versions: dict[str, str | int]
-    """Written to the journal with every transaction: what a rebuild must use (price book, rules version)."""
+    """Written to the journal with every transaction: what a rebuild must use (price book, rules version).
+
+    Numbers among them never go back: a machine that has a smaller one does not take over.
+    """
 
     def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> Iterator[None]:
         """Take over the live cells of `ledger-state`; called once, before anything else.

@@ -5,9 +5,10 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
 from pipeline.engine.buffers import InputBuffer
-from pipeline.engine.contract import Input
+from pipeline.engine.contract import Input, InvariantBroken
 from pipeline.engine.journal import EngineCell
 from pipeline.engine.settings import EngineSettings
 
@@ -58,7 +59,24 @@ class Inputs:
         await self._look_behind()
 
     async def fetch(self, wait_seconds: float) -> None:
-        """Add what has come to the buffers; wait for it no longer than this."""
+        """Add what has come to the buffers; wait for it no longer than this.
+
+        Raises:
+            InvariantBroken: Kafka does not have what is to be read next.
+        """
+        try:
+            await self._fetch(wait_seconds)
+        except OffsetOutOfRangeError as error:
+            if not (gone := await self._what_is_gone()):
+                raise
+            raise InvariantBroken(
+                f"{gone}: Kafka deleted what was not read yet, or lost its end, or is another one; to go on would lose "
+                "usage without a word. See docs/operations.md, When it does not start"
+            ) from error
+        if self.commands.behind:
+            await self._look_behind()
+
+    async def _fetch(self, wait_seconds: float) -> None:
         most = self._settings.max_records
         timeout_ms = int(wait_seconds * 1_000)
         while wanted := [self._tps[buffer.name] for buffer in self.buffers if len(buffer.records) < most]:
@@ -70,8 +88,18 @@ class Inputs:
                 break
             timeout_ms = 0
             await asyncio.sleep(0)
-        if self.commands.behind:
-            await self._look_behind()
+
+    async def _what_is_gone(self) -> str:
+        tps = list(self._tps.values())
+        first, end = await self._consumer.beginning_offsets(tps), await self._consumer.end_offsets(tps)
+        gone = []
+        for tp in tps:
+            position = await self._consumer.position(tp)
+            if position < first[tp]:
+                gone.append(f"{tp.topic}-{tp.partition} was read up to {position} and begins at {first[tp]}")
+            elif position > end[tp]:
+                gone.append(f"{tp.topic}-{tp.partition} was read up to {position} and ends at {end[tp]}")
+        return " and ".join(gone)
 
     async def check_drained(self) -> None:
         """Find out, about once a second, whether an empty buffer means that all is read up to this instant.

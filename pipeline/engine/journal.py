@@ -5,11 +5,11 @@ that a rebuild which follows it gives the same state and the same outputs.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from pipeline.engine.contract import Place
+from pipeline.engine.contract import Input, InvariantBroken, Place
 from pipeline.engine.settings import Mode
 
 ENGINE_CELL = b"\x00engine"
@@ -32,6 +32,7 @@ class EngineCell(msgspec.Struct, kw_only=True):
         usage_arrival_micros, commands_arrival_micros: the latest arrival read of each.
         now_micros: ledger time; it never goes back.
         seq: of the last journal record.
+        seen_to: `seen-ids` ends there or further on.
     """
 
     format: int = CELL_FORMAT
@@ -43,6 +44,7 @@ class EngineCell(msgspec.Struct, kw_only=True):
     commands_arrival_micros: int = 0
     now_micros: int = 0
     seq: int = 0
+    seen_to: int = 0
 
     @property
     def identified_micros(self) -> int:
@@ -73,3 +75,46 @@ def encode_journal(
             **versions,
         }
     )
+
+
+Range = tuple[int, int]
+"""Offsets: the first, and the one after the last."""
+
+
+class JournalLine(msgspec.Struct, kw_only=True):
+    """One line, read back.
+
+    Attributes:
+        usage, commands: what was read of each input; markers and ticks among it.
+        versions: what the machine worked with.
+    """
+
+    seq: int
+    kind: Kind
+    usage: Range
+    commands: Range
+    now_micros: int
+    quarantined: tuple[tuple[Input, int, int], ...]
+    versions: dict[str, str | int] = {}
+
+    @property
+    def places(self) -> frozenset[Place]:
+        """Those that were set aside."""
+        return frozenset(Place(*place) for place in self.quarantined)
+
+
+def decode_journal(value: bytes) -> JournalLine:
+    """One line.
+
+    Raises:
+        InvariantBroken: it is none that this program knows.
+    """
+    try:
+        fields: dict[str, Any] = msgspec.json.decode(value)
+        line = msgspec.convert(fields, JournalLine)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise InvariantBroken(
+            f"no line of a journal that this program knows ({error}); use the newer program"
+        ) from error
+    line.versions = {name: version for name, version in fields.items() if name not in line.__struct_fields__}
+    return line

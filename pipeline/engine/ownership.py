@@ -137,10 +137,10 @@ class Ownership:
             ends = await self.transactions.commit(writes, journal if self.settings.mode == "live" else None)
         finally:
             self.in_transaction = False
-        self.cell = after
+        seen_to = ends.get(TopicPartition(self.settings.topic(self.settings.seen_ids), self.number))
+        self.cell = after if seen_to is None else replace(after, seen_to=seen_to)
         self.quarantined -= passed
-        seen = TopicPartition(self.settings.topic(self.settings.seen_ids), self.number)
-        self.identities.add(effects.identities, after.identified_micros, ends.get(seen))
+        self.identities.add(effects.identities, after.identified_micros, seen_to)
         self.observer.committed(
             Committed(
                 self.number,

@@ -25,15 +25,16 @@ from aiokafka.errors import (
 )
 
 from pipeline.engine.clients import close_consumer, start_client
+from pipeline.engine.continuing import check_left, check_versions
 from pipeline.engine.contract import EventFailed, InvariantBroken, MachineFactory, Place
 from pipeline.engine.fetching import reader
 from pipeline.engine.identity import IdentityStore
 from pipeline.engine.inputs import Ends, Inputs
-from pipeline.engine.journal import CELL_FORMAT, EngineCell
+from pipeline.engine.journal import EngineCell, JournalLine
 from pipeline.engine.observer import Observer, describe
 from pipeline.engine.ownership import Ownership, Submit, machine_at_work
 from pipeline.engine.preflight import Refused
-from pipeline.engine.restore import check_all_ended, refill_identities, restore_cells
+from pipeline.engine.restore import check_all_ended, last_line, refill_identities, restore_cells
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.transaction import Transactions
 
@@ -135,8 +136,9 @@ class Partition:
         inputs_reader = self._consumer(self._settings.fetch_bytes)
         try:
             await transactions.claim()
-            cell, cells = await self._restore(identities)
+            cell, cells, last = await self._restore(identities)
             machine = self._around.new_machine(self.number, identities)
+            check_versions(last, machine.versions)
             with machine_at_work():
                 for _ in machine.restore(cells.items()):
                     self._is_alive()
@@ -185,23 +187,26 @@ class Partition:
             opening.add_done_callback(_close_what_was_opened)
             raise
 
-    async def _restore(self, identities: IdentityStore) -> tuple[EngineCell | None, dict[bytes, bytes]]:
+    async def _restore(
+        self, identities: IdentityStore
+    ) -> tuple[EngineCell | None, dict[bytes, bytes], JournalLine | None]:
         consumer = self._consumer(_RESTORE_FETCH_BYTES)
         try:
             await start_client(consumer)
             ours = [TopicPartition(topic, self.number) for topic in self._settings.written_topics]
             await check_all_ended(consumer, ours, self._around.ends, self._settings.transaction_timeout_seconds)
-            state, seen = (
+            state, journal, seen = (
                 TopicPartition(self._settings.topic(topic), self.number)
-                for topic in (self._settings.ledger_state, self._settings.seen_ids)
+                for topic in (self._settings.ledger_state, self._settings.ledger_journal, self._settings.seen_ids)
             )
             cell, cells = await restore_cells(consumer, state, self._is_alive)
-            if cell:
-                self._check(cell)
+            last = await last_line(consumer, journal)
+            seen_to = (await consumer.end_offsets([seen]))[seen]
+            check_left(cell, last, seen_to, self._settings, self._around.partitions)
             await refill_identities(consumer, seen, identities, self._is_alive)
         finally:
             await close_consumer(consumer, f"partition {self.number}: its restore")
-        return cell, cells
+        return cell, cells, last
 
     def _consumer(self, fetch_bytes: int) -> AIOKafkaConsumer:
         return reader(
@@ -222,14 +227,6 @@ class Partition:
             usage=inputs.usage.position,
             commands=inputs.commands.position,
         )
-
-    def _check(self, cell: EngineCell) -> None:
-        if cell.format > CELL_FORMAT:
-            raise InvariantBroken(f"its state is of format {cell.format}, this program knows {CELL_FORMAT}; upgrade")
-        if cell.mode != self._settings.mode:
-            raise InvariantBroken(f"it was begun in {cell.mode} mode, this worker runs in {self._settings.mode} mode")
-        if cell.partitions != self._around.partitions:
-            raise InvariantBroken(f"it was begun as one of {cell.partitions}, there are {self._around.partitions} now")
 
     def _is_alive(self) -> None:
         self.active_at = time.monotonic()

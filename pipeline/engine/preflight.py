@@ -66,6 +66,11 @@ async def _look(settings: EngineSettings) -> Cluster:
         described = await admin.describe_topics(list(settings.all_topics))
         counts = {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
         partitions = common_count(settings.all_topics, counts)
+        if settings.partitions not in (None, partitions):
+            raise Refused(
+                f"the topics have {partitions} partitions, PARTITIONS is {settings.partitions}; the number is fixed "
+                f"for a cluster's life (R43): set PARTITIONS to {partitions}, or name another TOPIC_PREFIX"
+            )
         timed = [*settings.inputs.values()]
         if settings.mode == "live":
             timed.append(settings.topic(settings.ledger_journal))

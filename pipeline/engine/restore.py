@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pipeline.engine.contract import InvariantBroken
 from pipeline.engine.identity import IdentityStore, unpack
 from pipeline.engine.inputs import Ends
-from pipeline.engine.journal import ENGINE_CELL, EngineCell, decode_cell
+from pipeline.engine.journal import ENGINE_CELL, EngineCell, JournalLine, decode_cell, decode_journal
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,21 @@ async def restore_cells(
                 cells[record.key] = record.value
     engine_cell = cells.pop(ENGINE_CELL, None)
     return (decode_cell(engine_cell) if engine_cell else None), cells
+
+
+async def last_line(consumer: AIOKafkaConsumer, tp: TopicPartition) -> JournalLine | None:
+    """The last line of the journal, looked for from its end; None if it has none."""
+    first, end = (await consumer.beginning_offsets([tp]))[tp], (await consumer.end_offsets([tp]))[tp]
+    back = 2  # a record, and the marker of its transaction
+    begin = end
+    while begin > first:
+        begin, back = max(first, end - back), back * 10
+        line = None
+        async for records in _read_to_end(consumer, tp, begin, lambda: None):
+            line = records[-1].value
+        if line is not None:
+            return decode_journal(line)
+    return None
 
 
 async def refill_identities(

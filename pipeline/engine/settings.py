@@ -20,6 +20,7 @@ class EngineSettings:
     Attributes:
         kafka: what every aiokafka client takes to reach the brokers: `bootstrap_servers`, TLS and SASL.
         prefix: before every topic's name, the group id and the transactional ids.
+        partitions: how many the machine was told of; None: as many as there are.
         mode: where a record's arrival comes from (R44): the broker's clock (live) or the producer's (replay).
         identities_dir: where identities are kept on local disk; None: in memory.
         outputs: the topics the machine writes to; all are checked before the first partition is claimed.
@@ -36,6 +37,7 @@ class EngineSettings:
     kafka: Mapping[str, Any]
     prefix: str = ""
     group_id: str = "ledger"
+    partitions: int | None = None
     mode: Mode = "live"
     usage_events: str = "usage-events"
     account_commands: str = "account-commands"

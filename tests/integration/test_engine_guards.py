@@ -7,14 +7,15 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.embedded.ports import free_port
-from pipeline.engine.contract import Chunk, Effects, InvariantBroken
+from pipeline.engine.contract import Chunk, Effects
 from pipeline.engine.engine import Engine
 from pipeline.engine.inputs import Inputs
-from pipeline.engine.journal import EngineCell, encode_cell
+from pipeline.engine.journal import EngineCell, encode_cell, encode_journal
 from pipeline.engine.partition import WorkerFailed
 from pipeline.engine.partitioning import partition_of
 from pipeline.engine.preflight import Refused, cluster_when_ready
@@ -266,20 +267,103 @@ async def test_a_log_of_identities_that_cannot_be_read_halts_its_partition(setti
 async def test_input_that_is_gone_before_it_was_read_halts_its_partition(settings: EngineSettings) -> None:
     """A reader that went on at the earliest record left would lose usage without a word."""
     noted = Noted()
-    async with cluster(settings) as topics:
+    async with cluster(settings):
         async with AIOKafkaProducer(**settings.kafka) as producer:
             value = encode_cell(EngineCell(mode="live", partitions=PARTITIONS, usage=1_000, commands=0))
             await producer.send_and_wait(settings.topic("ledger-state"), value, b"\x00engine", partition=2)
         async with running(settings, noted):
             await until(lambda: bool(noted.halts))
+        assert list(noted.halts) == [2]
+        assert "usage-events-2 was read up to 1000 and ends at 0: Kafka deleted" in str(noted.halts[2])
+
+
+async def test_input_that_retention_took_before_it_was_read_halts_its_partition(settings: EngineSettings) -> None:
+    noted = Noted()
+    async with cluster(settings) as topics:
+        await topics.send([f"org-{i} e{i} 1" for i in range(5)], partition=2)
+        async with AIOKafkaProducer(**settings.kafka) as producer:
+            value = encode_cell(EngineCell(mode="live", partitions=PARTITIONS, usage=2, commands=0))
+            await producer.send_and_wait(settings.topic("ledger-state"), value, b"\x00engine", partition=2)
+        admin = AIOKafkaAdminClient(**settings.kafka)
+        await admin.start()
+        try:
+            usage = TopicPartition(settings.topic("usage-events"), 2)
+            await admin.delete_records({usage: RecordsToDelete(before_offset=4)})
+        finally:
+            await admin.close()
+        async with running(settings, noted):
+            await until(lambda: bool(noted.halts))
+        assert list(noted.halts) == [2]
+        assert "usage-events-2 was read up to 2 and begins at 4: Kafka deleted" in str(noted.halts[2])
+
+
+LEFT = EngineCell(mode="live", partitions=PARTITIONS, usage=3, commands=0, seq=1, seen_to=1)
+BEFORE = EngineCell(mode="live", partitions=PARTITIONS, usage=0, commands=0)
+LINE = encode_journal("chunk", BEFORE, LEFT, (), {"toy": 1})
+
+
+@pytest.mark.parametrize(
+    ("lies", "sentence"),
+    [
+        (
+            {"ledger-journal": LINE},
+            "ledger-state is lost: it says nothing, and ledger-journal ends with transaction 1;",
+        ),
+        ({"ledger-state": encode_cell(LEFT)}, "ledger-state is as of transaction 1, ledger-journal ends with 0:"),
+        (
+            {"ledger-state": encode_cell(BEFORE), "ledger-journal": LINE},
+            "as of transaction 0, ledger-journal ends with 1",
+        ),
+        (
+            {"ledger-state": encode_cell(LEFT), "ledger-journal": LINE},
+            "seen-ids ends at offset 0, the ledger wrote up to 1",
+        ),
+        ({"ledger-journal": b'{"seq": "of a newer program"}'}, "no line of a journal that this program knows"),
+    ],
+)
+async def test_a_partition_of_whose_memory_a_part_was_lost_halts_before_it_charges_anything_twice(
+    settings: EngineSettings, lies: dict[str, bytes], sentence: str
+) -> None:
+    noted = Noted()
+    async with cluster(settings) as topics:
+        await topics.send(["org-1 e1 1"], partition=2)
+        async with AIOKafkaProducer(**settings.kafka) as producer:
+            for topic, value in lies.items():
+                await producer.send_and_wait(settings.topic(topic), value, b"\x00engine", partition=2)
+        async with running(settings, noted):
+            await until(lambda: bool(noted.halts))
         await topics.catch_up()
         assert list(noted.halts) == [2]
-        assert not isinstance(noted.halts[2], InvariantBroken)
+        assert sentence in str(noted.halts[2])
+        assert topics.partition_lines(2) == []
+
+
+async def test_a_worker_that_is_older_than_the_last_one_stops(settings: EngineSettings) -> None:
+    async with cluster(settings) as topics:
+        await topics.send(["org-1 e1 1"])
+        async with running(settings):
+            await topics.settle()
+        older = Engine(settings, lambda number, ids: Toy(number, ids, PARTITIONS, versions={"toy": 0}), answer)
+        try:
+            with pytest.raises(
+                Refused, match="older than the one before it: toy 0, the last transaction was made with 1"
+            ):
+                await older.run()
+        finally:
+            await older.stop()
 
 
 async def test_missing_topics_are_refused_by_name(settings: EngineSettings) -> None:
     with pytest.raises(Refused, match=r"topics are missing: .*usage-events"):
         await cluster_when_ready(settings)
+
+
+async def test_another_number_of_partitions_than_was_set_is_refused(settings: EngineSettings) -> None:
+    await make_topics(settings, PARTITIONS, {})
+    with pytest.raises(
+        Refused, match=f"the topics have {PARTITIONS} partitions, PARTITIONS is 8; .*: set PARTITIONS to"
+    ):
+        await cluster_when_ready(changed(settings, partitions=8))
 
 
 async def test_topics_of_the_other_mode_are_refused(settings: EngineSettings) -> None:

@@ -219,7 +219,7 @@ def test_a_chunk_of_nothing_but_duplicates_writes_only_its_counts() -> None:
 
 def test_the_journal_is_told_which_prices_and_rules_were_used() -> None:
     versions = acme().machine.versions
-    assert set(versions) == {"price_book", "rules"}
+    assert set(versions) == {"price_book", "price_book_size", "rules"}
 
 
 # Order.
