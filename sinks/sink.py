@@ -292,13 +292,13 @@ def resume_offset(at: TopicPartition, stored: Stored, beginning: int, end: int, 
             "Kafka lost its end (a restore, a loss of power); rebuild the database from Kafka: name an empty "
             "CLICKHOUSE_DATABASE"
         )
-    if stored.resume >= beginning or (committed or 0) >= beginning:
-        return max(stored.resume, beginning)
-    if stored == Stored():
+    if stored == Stored() and beginning:
         logger.warning(
             "%s begins at offset %d: what was before is in Kafka no more, nor in ClickHouse", name, beginning
         )
         return beginning
+    if stored.resume >= beginning or (committed or 0) >= beginning:
+        return max(stored.resume, beginning)
     raise Broken(
         f"Kafka deleted {name} offsets {stored.resume}-{beginning - 1}, not all of which are known to be stored. To go "
         f"on without them, set the group's offset of {name} to {beginning}"

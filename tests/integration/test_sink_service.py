@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from pipeline.embedded.kafka import EmbeddedKafka
 from sinks.clickhouse import ClickHouse
-from sinks.errors import Broken
+from sinks.errors import Away, Broken
 from sinks.sink import SinkConfig, run_sink
 from tests.support.sink_world import PARTITIONS, Producer, rows_stored, stored_exactly, until
 
@@ -61,6 +61,13 @@ async def running(config: SinkConfig) -> AsyncIterator[None]:
     finally:
         stop.set()
         await task
+
+
+async def holds(database: ClickHouse, table: str, rows: int) -> bool:
+    """Whether a table, which may not be there yet, has so many rows."""
+    with contextlib.suppress(Away):
+        return await database.rows(f"SELECT count() FROM {table}") == [(rows,)]
+    return False
 
 
 async def test_committed_rows_arrive_once_and_aborted_ones_never(
@@ -122,6 +129,45 @@ async def test_group_offsets_say_how_far_it_is(config: SinkConfig, database: Cli
     committed = await consumer.committed(TopicPartition(config.priced_usage_topic, 3))
     await consumer.stop()
     assert committed == 1
+
+
+async def test_a_database_that_was_dropped_is_built_anew_from_kafka(
+    config: SinkConfig, database: ClickHouse, producer: Producer
+) -> None:
+    """That is how ClickHouse is restored: the group's offsets, which are at the end, do not keep rows out."""
+    async with running(config):
+        await producer.some_chunks(10, rows=20)
+        await producer.limit_event(2, msgspec.json.encode({"type": "usage-credits.limit.breached", "data": {}}))
+        await stored_exactly(database, producer)
+        await until(lambda: holds(database, "limit_events", 1), "the breach is stored")
+    await database.run(f"DROP DATABASE {config.database} SYNC")
+    async with running(config):
+        await until(lambda: holds(database, "priced_usage", producer.rows), "all rows are there again")
+        await until(lambda: holds(database, "limit_events", 1), "the breach is there again")
+    await stored_exactly(database, producer)
+
+
+async def test_a_kafka_that_was_restored_from_an_older_backup_is_refused(
+    config: SinkConfig, database: ClickHouse, producer: Producer, kafka: EmbeddedKafka, fresh_name: Callable[[str], str]
+) -> None:
+    async with running(config):
+        for _ in range(3):
+            await producer.chunk(0, 5)
+        await stored_exactly(database, producer)
+    # The same log, as its id says, with less in it.
+    prefix = fresh_name("older") + "."
+    async with Producer(kafka.bootstrap_servers, prefix, seed=1) as older:
+        await older.chunk(0, 5)
+        restored = replace(
+            config,
+            priced_usage_topic=prefix + "priced-usage",
+            limit_breaches_topic=prefix + "limit-breaches",
+            group_id=prefix + "sink",
+        )
+        with pytest.raises(
+            Broken, match=r"ClickHouse is ahead of Kafka: it stores .* up to offset \d+, but Kafka ends at"
+        ):
+            await run_sink(restored, asyncio.Event())
 
 
 async def test_a_kafka_made_anew_is_refused(config: SinkConfig, database: ClickHouse, producer: Producer) -> None:

@@ -83,6 +83,12 @@ def test_the_sink_goes_on_from_what_is_stored(
     assert resume_offset(PARTITION, stored, beginning, end, committed) == offset
 
 
+def test_a_database_built_anew_says_what_kafka_does_not_keep_any_more(caplog: pytest.LogCaptureFixture) -> None:
+    """Also where the group's offset says that it was stored once."""
+    assert resume_offset(PARTITION, Stored(), 6, 9, 9) == 6
+    assert "priced-usage[3] begins at offset 6: what was before is in Kafka no more, nor in ClickHouse" in caplog.text
+
+
 def test_a_clickhouse_ahead_of_kafka_is_refused() -> None:
     with pytest.raises(
         Broken, match=r"ahead of Kafka: it stores priced-usage\[3\] up to offset 10, but Kafka ends at 9"
