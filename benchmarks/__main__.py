@@ -91,7 +91,12 @@ def _job(arguments: argparse.Namespace, run: int, *, all_scopes: bool = False) -
 def _on_kafka(runs: int) -> Iterator[tuple[int, Settings]]:
     with tempfile.TemporaryDirectory() as folder, EmbeddedKafka(Path(folder)) as kafka:
         for run in range(1, runs + 1):
-            yield run, Settings(kafka_bootstrap_servers=kafka.bootstrap_servers, topic_prefix=f"bench{run}.")
+            yield (
+                run,
+                Settings(
+                    kafka_bootstrap_servers=kafka.bootstrap_servers, topic_prefix=f"bench{run}.", data_dir=Path(folder)
+                ),
+            )
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ import random
 import resource
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import NamedTuple
 
 from pipeline.agents.decoding import identity_key_of
@@ -24,16 +25,15 @@ CHUNKS = (50, 500, 5_000)
 _RECORD_IDENTITIES = 500
 _FETCH_RECORDS = 600
 _RECENT = 100_000
-_EVENTS = 500_000
+_EVENTS = 100_000
 _ENTRY_BYTES = KEY_BYTES + VALUE_BYTES
 
 
 class _Measured(NamedTuple):
-    """Seconds of each chunk."""
+    """Seconds of each chunk: on the processor, and by the clock, which counts whatever else the machine does."""
 
-    size: int
-    look_ups: list[float]
-    adds: list[float]
+    look_ups: list[tuple[float, float]]
+    adds: list[tuple[float, float]]
 
 
 def main(identities: int, folder: Path | None) -> None:
@@ -68,11 +68,14 @@ def _main(identities: int, folder: Path) -> None:
         store = DiskIdentities(folder, HORIZON_DAYS)
         print(f"open        {time.perf_counter() - began:.2f} s, {position - store.position} records behind; {state}")
         asyncio.run(_fill(store, identities, []))
-    _print(_measure(store, 500, old, _EVENTS // 10), "; files not read before")
-    for file in folder.glob("*.ids"):
-        file.read_bytes()
+    print("                     look-up: processor, clock   insert: processor, clock   longest call")
+    _print("500, files not read", _measure(store, 500, old))
+    for file in files:
+        if file.exists():
+            file.read_bytes()
     for size in CHUNKS:
-        _print(_measure(store, size, old, _EVENTS))
+        _print(f"{size:,}", _measure(store, size, old))
+    _print("500, while merging", _measure(store, 500, old, settle=False))
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     most_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     print(f"memory      {pages * os.sysconf('SC_PAGE_SIZE') >> 20} MB, at most {most_mb} MB; the whole process")
@@ -102,40 +105,52 @@ def _record(number: int, count: int) -> bytes:
     return empty[:-_ENTRY_BYTES] + random.Random(number).randbytes(_RECORD_IDENTITIES * _ENTRY_BYTES)
 
 
-def _measure(store: DiskIdentities, size: int, old: list[bytes], events: int) -> _Measured:
+def _measure(store: DiskIdentities, size: int, old: list[bytes], *, settle: bool = True) -> _Measured:
     chance = random.Random(f"{size} {store.position}")  # other numbers than those of any record
     recent: list[bytes] = []
-    measured = _Measured(size, [], [])
+    measured = _Measured([], [])
     now_micros = (HORIZON_DAYS + 1) * DAY_MICROS - 1
-    for _ in range(events // size):
+    for _ in range(_EVENTS // size):
         fresh = [chance.randbytes(KEY_BYTES) for _ in range(size - size * 3 // 100)]
         again = [chance.choice(recent or old) for _ in range(size * 25 // 1_000)]
         keys = [*fresh, *again, *chance.choices(old, k=size - len(fresh) - len(again))]
         chance.shuffle(keys)
         value = chance.randbytes(VALUE_BYTES)
-        began = time.perf_counter()
-        known = store.look_up(keys)
-        measured.look_ups.append(time.perf_counter() - began)
+        if settle:
+            _settle(store)  # a ledger does all the rest meanwhile
+        with _timed(measured.look_ups):
+            known = store.look_up(keys)
         added = {key: value for key, it in zip(keys, known, strict=True) if it is None}
-        began = time.perf_counter()
-        store.add(added, now_micros, store.position + 1)
-        measured.adds.append(time.perf_counter() - began)
+        with _timed(measured.adds):
+            store.add(added, now_micros, store.position + 1)
         assert len(added) == len(fresh), "an identity was lost, or made up"
-        recent = [*recent[len(fresh) - _RECENT :], *fresh] if len(recent) >= _RECENT else [*recent, *fresh]
+        recent = [*recent[-_RECENT:], *fresh]
     return measured
 
 
-def _print(measured: _Measured, remark: str = "") -> None:
-    size, look_ups, adds = measured
-    looked_up, added = (f"{median(s) / size * 1e6:.2f} µs (mean {mean(s) / size * 1e6:.2f})" for s in (look_ups, adds))
-    longest_ms = max(max(look_ups), max(adds)) * 1_000
-    print(f"chunks of {size:5,}: look-up {looked_up}, insert {added} an event; longest {longest_ms:.0f} ms{remark}")
+@contextmanager
+def _timed(into: list[tuple[float, float]]) -> Iterator[None]:
+    clock, processor = time.perf_counter(), time.thread_time()
+    yield
+    into.append((time.thread_time() - processor, time.perf_counter() - clock))
+
+
+def _print(what: str, measured: _Measured) -> None:
+    """Medians, and the longest by the clock."""
+    events = _EVENTS // len(measured.adds)
+    columns = [seconds for chunks in measured for seconds in zip(*chunks, strict=True)]
+    figures = [f"{median(seconds) / events * 1e6:.2f} µs" for seconds in columns]
+    longest_ms = max(clock for chunks in measured for _, clock in chunks) * 1_000
+    print(
+        f"{what:20} {figures[0]:>18} {figures[1]:>8} {figures[2]:>17} {figures[3]:>8} {longest_ms:>11.1f} ms",
+        flush=True,
+    )
 
 
 def _settle(store: DiskIdentities) -> None:
     """Wait until nothing is left to merge."""
     while store.is_busy:
-        time.sleep(0.1)
+        time.sleep(0.01)
 
 
 def _let_go(files: Iterable[Path]) -> None:

@@ -75,6 +75,7 @@ class Worker:
             "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
             "TOPIC_PREFIX": settings.topic_prefix,
             "PARTITIONS": str(settings.partitions),
+            "DATA_DIR": str(settings.data_dir),
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pipeline.cli", "ledger"],

@@ -6,7 +6,7 @@ key sets four bits in one of the day's words. The same word of all days lies tog
 One thread writes, others may look meanwhile: they see what was complete before, and perhaps more.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,10 @@ LEAST_WORDS = 1 << 8
 IDENTITIES_PER_WORD = 4
 """At most: 16 bits an identity, of which 8 are set. Half as full, it errs a hundred times less."""
 
-_BLOCK_WORDS = 4_096
+ReadWords = Callable[[int, int], Words]
+"""Begin, end → those words of a filter."""
+
+_BLOCK_WORDS = 16_384
 
 
 def _spread() -> Words:
@@ -81,19 +84,17 @@ class DayFilter:
         """A copy of one day's filter."""
         return self._table[:, day % len(self._days)].copy()
 
-    def load(self, filters: Mapping[int, Words]) -> None:
-        """Take days' filters as they were, of as many words as this has or fewer."""
+    def load(self, filters: Mapping[int, tuple[int, ReadWords]]) -> None:
+        """Take days' filters as they were: (how many words, as many as this has or fewer; what reads some of them)."""
         for day in filters:
             self._days[day % len(self._days)] = day
         # In blocks that stay in the processor's cache: a column at a time would walk through all memory for each.
         block = min(_BLOCK_WORDS, self.words)
         for begin in range(0, self.words, block):
-            for day, words in filters.items():
-                times = self.words // len(words)
-                part = words[begin // times : -(-(begin + block) // times)]
-                self._table[begin : begin + block, day % len(self._days)] = part.repeat(times)[
-                    begin % times : begin % times + block
-                ]
+            for day, (words, read) in filters.items():
+                times = self.words // words
+                part = read(begin // times, -(-(begin + block) // times)).repeat(times)
+                self._table[begin : begin + block, day % len(self._days)] = part[begin % times :][:block]
 
     def grown(self, words: int) -> "DayFilter":
         """A copy with more words: a word's keys now belong to one of several, so all of those begin as it was.

@@ -45,7 +45,7 @@ class Segment:
     Attributes:
         day: of its identities.
         entries: how many it holds.
-        has_filter: the filter of its day is kept with it.
+        filter_words: so many has the filter of its day, if it is kept here; else 0.
         level: how many times they were merged.
 
     Raises:
@@ -63,11 +63,10 @@ class Segment:
         except OSError as error:
             raise IdentitiesDamaged(path, f"it cannot be opened ({error.strerror})") from error
         tail = self._read(_TRAILER.size, max(size - _TRAILER.size, 0))
-        magic, self.day, self.entries, self._filter_words, checksum = _TRAILER.unpack(tail)
+        magic, self.day, self.entries, self.filter_words, checksum = _TRAILER.unpack(tail)
         pages = -(-self.entries // PAGE_ENTRIES)
         self._pages_end = pages * PAGE_BYTES
-        self.has_filter = self._filter_words > 0
-        rest_bytes = (pages + self._filter_words) * 8
+        rest_bytes = (pages + self.filter_words) * 8
         if magic != _MAGIC or self._pages_end + rest_bytes + _TRAILER.size != size:
             raise IdentitiesDamaged(path, f"{size} bytes are not what was written")
         rest = self._read(rest_bytes, self._pages_end)
@@ -79,10 +78,10 @@ class Segment:
         if self._file >= 0:
             os.close(self._file)
 
-    def filter_words(self) -> Words:
-        """The filter of its day."""
-        at = self._pages_end + len(self._first_halves) * 8
-        return np.frombuffer(self._read(self._filter_words * 8, at), np.uint64)
+    def read_filter(self, begin: int, end: int) -> Words:
+        """Some words of the filter of its day."""
+        at = self._pages_end + (len(self._first_halves) + begin) * 8
+        return np.frombuffer(self._read((end - begin) * 8, at), np.uint64)
 
     def find(self, key: bytes) -> bytes | None:
         """The value of a key."""
@@ -186,10 +185,9 @@ class SegmentWriter:
         table = np.zeros((pages, PAGE_BYTES), np.uint8)
         table[:, :_KEYS_END] = _rows(self._halves[:count], pages)
         table[:, _KEYS_END:_VALUES_END] = _rows(self._values[:count], pages)
-        number = self._entries // PAGE_ENTRIES
-        for page in table:
-            page[_VALUES_END:] = np.frombuffer(_checksum(page[:_VALUES_END], number), np.uint8)
-            number += 1
+        first = self._entries // PAGE_ENTRIES
+        checksums = b"".join([_checksum(page, first + at) for at, page in enumerate(table[:, :_VALUES_END])])
+        table[:, _VALUES_END:] = np.frombuffer(checksums, np.uint8).reshape(pages, -1)
         self._file.write(table.data)
         self._first_halves.append(self._halves[:count:PAGE_ENTRIES, 0].tobytes())
         self._entries += count

@@ -130,10 +130,11 @@ class Shelf:
         self._days = {}
         for segment in segments:
             self._days.setdefault(segment.day, []).insert(0, segment)
-        filters = {segment.day: segment.filter_words() for segment in segments if segment.has_filter}
+        filters = {segment.day: segment for segment in segments if segment.filter_words}
         most = max((sum(segment.entries for segment in of_day) for of_day in self._days.values()), default=0)
-        self._filter = DayFilter(self._kept_days + 2, max([DayFilter.words_for(most), *map(len, filters.values())]))
-        self._filter.load(filters)
+        most_words = max((segment.filter_words for segment in filters.values()), default=0)
+        self._filter = DayFilter(self._kept_days + 2, max(DayFilter.words_for(most), most_words))
+        self._filter.load({day: (segment.filter_words, segment.read_filter) for day, segment in filters.items()})
         for segment in segments:
             if segment.day not in filters:
                 self._filter_again(segment)
@@ -177,7 +178,7 @@ class Shelf:
 
     def _wants_filter(self, segment: Segment) -> bool:
         """It is read faster than made; for a few identities it would be too much to keep."""
-        return not segment.has_filter and segment.entries >= self._filter.words
+        return not segment.filter_words and segment.entries >= self._filter.words
 
     def _merged(self, day: int, segments: Sequence[Segment]) -> Iterator[None]:
         """Replace some segments, one behind the other, by one."""
