@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pipeline.proof.equations import CLICKHOUSE, Equation, Found
-from pipeline.proof.published import Mark, Row, at, rows_of
+from pipeline.proof.published import Mark, Row, at, read, rows_of
 from pipeline.proof.reading import Ends, Reader, places
 from pipeline.proof.stored import StoredRow, StoredRows
 from pipeline.settings import Settings
@@ -104,7 +104,7 @@ class Locator:
         async for records in self.reader.from_beginning(await self.reader.stable_ends(topics)):
             for record in records:
                 if record.key == org_id.encode():
-                    numbers.add(_decode_numbered(record.value).data.org_seq)
+                    numbers.add(read(_decode_numbered, record).data.org_seq)
         return numbers
 
     # Rows, one by one.

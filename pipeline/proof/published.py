@@ -4,7 +4,7 @@ Plain additions over what lies in Kafka; nothing here knows how the ledger came 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,16 +46,21 @@ _decode_rows: Any = msgspec.json.Decoder(Row).decode_lines
 
 
 def rows_of(record: Record) -> list[Row]:
-    """The rows of a record of `priced-usage`.
+    """The rows of a record of `priced-usage`; raises as `read` does."""
+    rows: list[Row] = read(_decode_rows, record)
+    return rows
+
+
+def read(decode: Callable[[bytes], Any], record: Record) -> Any:
+    """What a record holds.
 
     Raises:
-        Mendable: it holds something else.
+        Mendable: it is not what its topic promises.
     """
     try:
-        rows: list[Row] = _decode_rows(record.value or b"")
+        return decode(record.value or b"")
     except msgspec.MsgspecError as error:
-        raise Mendable(f"{at(record)} holds no priced rows: {error}; only the ledger may write this topic") from error
-    return rows
+        raise Mendable(f"{at(record)} cannot be read: {error}; only the ledger may write this topic") from error
 
 
 @dataclass(slots=True)
@@ -84,8 +89,9 @@ class PricedRows:
                 sums.rows += 1
                 sums.events += row.leg == 0
                 self.marks[row.charge_month] = row.mark
-                if row.org_seq <= self._seqs.get(row.org_id, 0):
-                    self.disorder.setdefault(row.org_id, _again(record, line, row, self._seqs[row.org_id]))
+                last = self._seqs.get(row.org_id, 0)
+                if row.org_seq <= last:
+                    self.disorder.setdefault(row.org_id, _again(record, line, row, last))
                 else:
                     self._seqs[row.org_id] = row.org_seq
                 cost = int(row.cost_picousd)
@@ -134,7 +140,7 @@ class Entries:
     def take(self, records: Sequence[Record]) -> None:
         """Records in order."""
         for record in records:
-            entry: _Entry = _decode_entry(record.value).data
+            entry: _Entry = read(_decode_entry, record).data
             amount, balance = int(entry.amount_picousd), int(entry.balance_after_picousd)
             account = entry.org_id, entry.account
             if entry.type == "burn":
@@ -169,7 +175,7 @@ class Letters:
     def take(self, records: Sequence[Record]) -> None:
         """Records in any order."""
         for record in records:
-            is_command = _decode_letter(record.value).origin.topic == ACCOUNT_COMMANDS.name
+            is_command = read(_decode_letter, record).origin.topic == ACCOUNT_COMMANDS.name
             self.commands += is_command
             self.usage += not is_command
 

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.agents.decoding import decode_record
+from pipeline.errors import Mendable
 from pipeline.proof.equations import equations
 from pipeline.proof.outcome import gauges
 from pipeline.proof.published import Entries, PricedRows, UsageRead
@@ -112,6 +113,11 @@ def test_the_row_that_comes_twice_is_named() -> None:
     rows.take([Record(json_lines([row(1, 1), row(2, 2), row(1, 1)]), offset=9, topic="priced-usage", partition=3)])
     (named,) = rows.disorder.values()
     assert named.startswith("priced-usage[3] offset 9, line 3: org_seq 1 of acme comes after 2")
+
+
+def test_a_record_that_the_ledger_cannot_have_written_is_named() -> None:
+    with pytest.raises(Mendable, match=r"priced-usage\[3\] offset 9 cannot be read"):
+        PricedRows("").take([Record(b"hello", offset=9, topic="priced-usage", partition=3)])
 
 
 def test_the_entry_after_a_missing_one_is_named() -> None:
