@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
+from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from pipeline.dead_letters.redriving import Redriven
 from pipeline.engine.clients import close_producer, start_client
+from pipeline.engine.observer import describe
 from pipeline.errors import Mendable
 from pipeline.settings import Settings
 from pipeline.topics import DEAD_LETTER_DECISIONS
@@ -24,6 +25,9 @@ from schemas.dead_letters import MAX_RECORD_BYTES, DeadLetterDecision
 _TRANSACTION_MILLIS = 10_000
 _PATIENCE_SECONDS = 10
 _ABORT_SECONDS = 2
+
+# As aiokafka tells of a failed transaction; it does not always say that it was fenced, but sometimes what follows.
+_FAILURES = (KafkaError, IllegalOperation, AssertionError, TimeoutError)
 
 
 class Decided(NamedTuple):
@@ -45,32 +49,40 @@ class Desk:
         """Write all of these, or nothing.
 
         Raises:
-            Mendable: another run has claimed the desk, or Kafka does not answer.
-            KafkaError: nothing is known to be written; the list of dead letters tells.
+            Mendable: another run has claimed the desk, or Kafka does not take it; nothing is known to be written.
         """
         producer = self._producer
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await producer.begin_transaction()
-                sent = [future for decided in batch for future in await self._send(decided)]
-                # Awaited before the commit: aiokafka commits although one of the produces failed.
-                await asyncio.gather(*sent)
+                await self._send_all(batch)
                 await producer.commit_transaction()
         except (ProducerFenced, InvalidProducerEpoch):
             raise Mendable(
                 "another run of `usage-credits dead-letters` has begun, and ended this one; what it had decided stays "
                 "decided, see `usage-credits dead-letters list`"
             ) from None
-        except TimeoutError:
+        except _FAILURES as error:
             raise Mendable(
-                f"Kafka did not take decisions for {_PATIENCE_SECONDS} s; see `usage-credits dead-letters list` for "
-                "what was decided, and run it again"
-            ) from None
+                f"Kafka did not take the last decisions ({describe(error)}), perhaps because another run of "
+                "`usage-credits dead-letters` has begun; what was decided before stays decided, see "
+                "`usage-credits dead-letters list`, and run it again"
+            ) from error
 
-    async def _send(self, decided: Decided) -> list[asyncio.Future[object]]:
+    async def _send_all(self, batch: Sequence[Decided]) -> None:
+        """Send, and wait for each: aiokafka commits although one of the produces failed."""
+        sent: list[asyncio.Future[object]] = []
+        try:
+            for decided in batch:
+                await self._send(decided, sent)
+        except _FAILURES:
+            await asyncio.gather(*sent)  # where one of these has failed meanwhile, that is the cause
+            raise
+        await asyncio.gather(*sent)
+
+    async def _send(self, decided: Decided, sent: list[asyncio.Future[object]]) -> None:
         decision, partition, record = decided
         prefix, producer = self._settings.topic_prefix, self._producer
-        sent = []
         if record is not None:
             sent.append(
                 await producer.send(
@@ -90,7 +102,6 @@ class Desk:
                 partition=partition,  # a dead letter's own, so that what is decided of it lies in one place
             )
         )
-        return sent
 
 
 @asynccontextmanager
