@@ -90,13 +90,16 @@ class Folder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.listing = self._read_list()
+            self.remove_strangers()
         except BlockingIOError as error:
-            os.close(self._lock)
+            self.close()
             raise IdentitiesBusy(path) from error
+        except OSError as error:
+            self.close()
+            raise IdentitiesUnwritable(path, error) from error
         except BaseException:
-            os.close(self._lock)
+            self.close()
             raise
-        self.remove_strangers()
 
     def write_list(self, listing: Listing) -> None:
         """Make it the truth, also after a loss of power."""

@@ -185,17 +185,18 @@ class Shelf:
         segments = list(segments)
         path = self._next_path()
         self._merged_into = path.name
-        with closing(SegmentWriter(path, day)) as writer:
-            for halves, values in _slices(segments):
-                writer.append(halves, values)
-                yield
-            is_over = day < self.listing.today
-            writer.finish(self._filter.of_day(day) if is_over and writer.entries >= self._filter.words else None)
-        of_day = self._days.get(day, [])
-        if of_day:  # else its time is over
+        try:
+            with closing(SegmentWriter(path, day)) as writer:
+                for halves, values in _slices(segments):
+                    writer.append(halves, values)
+                    yield
+                keeps_filter = day < self.listing.today and writer.entries >= self._filter.words
+                writer.finish(self._filter.of_day(day) if keeps_filter else None)
+        finally:
+            self._merged_into = ""
+        if of_day := self._days.get(day):  # else its time is over
             at = of_day.index(segments[0])
             of_day[at : at + len(segments)] = [Segment(path, segments[-1].level + 1)]
-        self._merged_into = ""
         self._publish(self.listing.position, self.listing.position_micros, self.listing.today)
 
 

@@ -56,9 +56,9 @@ class DiskIdentities:
         self._worker = ThreadPoolExecutor(1, f"identities-{folder.name}")
         self._failure: BaseException | None = None
         self._closing = False
-        self._tidying = False
         self._begin()
-        self._worker.submit(self._tidy_soon)
+        self._tidying = True
+        self._tidy_later()
 
     def _begin(self) -> None:
         listing = self._shelf.listing
@@ -102,7 +102,8 @@ class DiskIdentities:
     @property
     def is_busy(self) -> bool:
         """Whether its thread has something to do."""
-        return self._tidying or not all(part.sealed.done() for part in self._parts)
+        is_idle = all(part.sealed.done() for part in self._parts) and not self._tidying
+        return self._failure is None and not is_idle
 
     async def catch_up(self) -> None:
         """Wait until the disk is not far behind."""
@@ -133,9 +134,8 @@ class DiskIdentities:
             self._parts[0].sealed.result()
             self._check()
         day, tail = self._today, self._tail
-        seal = partial(self._shelf.seal, day, tail, self.position, self.position_micros)
-        self._parts.append(_Part(day, tail, self._worker.submit(self._run, seal)))
-        self._worker.submit(self._tidy_soon)
+        write = partial(self._write, day, tail, self.position, self.position_micros)
+        self._parts.append(_Part(day, tail, self._worker.submit(self._run, write)))
         self._tail = {}
         self._adds = 0
 
@@ -163,17 +163,18 @@ class DiskIdentities:
         except BaseException as error:
             self._failure = error
 
-    def _tidy_soon(self) -> None:
-        """Merge a slice behind what waits to be sealed, and so on while there is something to merge."""
+    def _write(self, day: int, identities: Remembered, position: int, position_micros: int) -> None:
+        self._shelf.seal(day, identities, position, position_micros)
         if not self._tidying:
             self._tidying = True
-            self._queue_tidying()
-
-    def _queue_tidying(self) -> None:
-        with suppress(RuntimeError):  # it was closed meanwhile
-            self._worker.submit(self._run, self._tidy)
+            self._tidy_later()
 
     def _tidy(self) -> None:
         self._tidying = not self._closing and self._shelf.tidy()
         if self._tidying:
-            self._queue_tidying()
+            self._tidy_later()
+
+    def _tidy_later(self) -> None:
+        """Behind what waits to be written by now."""
+        with suppress(RuntimeError):  # it was closed meanwhile
+            self._worker.submit(self._run, self._tidy)
