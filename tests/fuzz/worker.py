@@ -96,7 +96,7 @@ async def _send(producer: Any, settings: Settings, records: Iterable[Fuzzed]) ->
         await producer.send(
             settings.topic_prefix + TOPIC_OF[record.input],
             record.value,
-            key=record.key,
+            key=record.key if record.value is not None else record.key or b"",  # nothing at all aiokafka does not send
             partition=record.partition if record.partition >= 0 else None,
             headers=record.headers if record.number % _BAD_NAME_EVERY else [*record.headers, _BAD_NAME],
         )
