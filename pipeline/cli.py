@@ -242,6 +242,29 @@ def prove(every_seconds: float | None, wait_seconds: float, as_json: bool) -> No
 
 
 @main.command()
+@click.option(
+    "--price-book",
+    "books",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="One that the ledger had earlier, beside today's; may be repeated.",
+)
+@click.option("--to-prefix", help="Write all that is rebuilt to new topics of this prefix.")
+@click.option(
+    "--mend", is_flag=True, help="Make ledger-state and seen-ids what they should be. Stop the workers first."
+)
+@AS_JSON
+def rebuild(books: tuple[Path, ...], to_prefix: str | None, mend: bool, as_json: bool) -> None:
+    """Follow the journal from its beginning, and hold what comes of it against what lies in Kafka.
+
+    Exits with 0 only if all is the same, or --mend made it so; if not, it says what differs first, and where.
+    """
+    from pipeline.rebuild.command import run_rebuild
+
+    sys.exit(0 if run_rebuild(books, to_prefix=to_prefix, mend=mend, as_json=as_json) else 1)
+
+
+@main.command()
 @click.argument("model", required=False)
 @click.option("--names", is_flag=True, help="Every name that products send, with the model it means.")
 @click.option("--price-book", "book", type=click.Path(exists=True, dir_okay=False, path_type=Path))
