@@ -20,13 +20,14 @@ from pipeline.engine.disk_identities.folder import IdentitiesUnwritable
 from pipeline.engine.disk_identities.shelf import Shelf
 from pipeline.engine.identity import DAY_MICROS, KEY_BYTES
 
-SEAL_IDENTITIES = 100_000
+SEAL_IDENTITIES = 50_000
 SEAL_ADDS = 20_000
-"""So much is read again after a restart, at most: a second or two."""
+"""So much is read again after a restart, at most: a second or two. The thread keeps the interpreter to itself for some
+milliseconds while it packs so many."""
 
-_KEPT_PARTS = 1
-_WAIT_PARTS = 3
-_MOST_PARTS = 8
+_KEPT_PARTS = 2
+_WAIT_PARTS = 4
+_MOST_PARTS = 16
 
 
 class _Part(NamedTuple):
