@@ -22,10 +22,10 @@ from pipeline.engine.journal import ENGINE_CELL, JournalLine, Range, decode_jour
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.transaction import Write
 from pipeline.errors import Mendable
-from pipeline.proof.reading import Ends, open_reader, places
+from pipeline.proof.reading import open_reader, places
 from pipeline.rebuild.follower import Diverged, Follower, MachineFor
 from pipeline.rebuild.sameness import Cells, OutputCheck, changes, first_cell_amiss, first_status_amiss
-from pipeline.rebuild.streams import Stream, open_streams
+from pipeline.rebuild.streams import Kept, Stream, open_streams
 from pipeline.rebuild.writer import Writer
 from pipeline.settings import Settings
 from pipeline.topics import CREDIT_STATUS, LEDGER_JOURNAL, LEDGER_OUTPUTS, LEDGER_STATE, SEEN_IDS, Topic
@@ -93,9 +93,9 @@ class Rebuilder:
         Raises:
             Mendable: input is gone, or was worked through with a program or a price book that is not at hand.
         """
-        found, ends = await self._as_it_lies(number)
+        found, kept = await self._as_it_lies(number)
         rebuilt = Rebuilt(number)
-        async with open_streams(self.settings, ends) as streams:
+        async with open_streams(self.settings, kept) as streams:
             checks = {
                 place: OutputCheck(streams[place], of_identities=topic is SEEN_IDS)
                 for topic in _COMPARED
@@ -119,12 +119,12 @@ class Rebuilder:
         )
         rebuilt.memory_amiss += [f"partition {number}: {what}" for what in amiss if what]
         if mend is not None and rebuilt.memory_amiss and not rebuilt.outputs_amiss:
-            await self._mend(mend, number, found, made, self._lost_identities(number, ends, seen))
+            await self._mend(mend, number, found, made, self._lost_identities(number, kept, seen))
         rebuilt.written = sum(writer.records for writer in (copy, mend) if writer is not None)
         return rebuilt
 
-    async def _as_it_lies(self, number: int) -> tuple[_Memory, Ends]:
-        """The memory at a moment between two transactions; the ends of all topics then, and of the inputs after it."""
+    async def _as_it_lies(self, number: int) -> tuple[_Memory, dict[TopicPartition, Kept]]:
+        """The memory at a moment between two transactions; what is kept of all topics then, of the inputs some more."""
         state, status = self._place(LEDGER_STATE, number), self._place(CREDIT_STATUS, number)
         latest: dict[TopicPartition, dict[bytes, bytes]] = {state: {}, status: {}}
         written = places(
@@ -139,9 +139,9 @@ class Rebuilder:
                 _keep_latest(latest, records)
             inputs = places(self.settings, [self.engine.usage_events, self.engine.account_commands], [number])
             ends |= await reader.stable_ends(inputs)
-        return _Memory(latest[state], latest[status]), {
-            place: end for place, end in ends.items() if place not in latest
-        }
+            beginnings = await reader.beginnings(list(ends))
+        kept = {place: (beginnings[place], end) for place, end in ends.items() if place not in latest}
+        return _Memory(latest[state], latest[status]), kept
 
     async def _follow(
         self,
@@ -207,19 +207,21 @@ class Rebuilder:
         await mend.add(LEDGER_STATE.name, [Write(ENGINE_CELL, made.cells.get(ENGINE_CELL))])
         await mend.commit()
 
-    async def _lost_identities(self, number: int, ends: Ends, seen: OutputCheck) -> AsyncIterator[list[Write]]:
+    async def _lost_identities(
+        self, number: int, kept: Mapping[TopicPartition, Kept], seen: OutputCheck
+    ) -> AsyncIterator[list[Write]]:
         """The journal followed once more, for the records of `seen-ids` behind those that are kept."""
         if not seen.ends_early:
             return
-        kept = seen.held
+        there = seen.held
         place, journal = self._place(SEEN_IDS, number), self._place(LEDGER_JOURNAL, number)
-        read = {at: end for at, end in ends.items() if at == journal or at.topic in self._inputs}
+        read = {at: span for at, span in kept.items() if at == journal or at.topic in self._inputs}
         async with open_streams(self.settings, read) as streams:
             with self._follower(number) as follower:
                 async for line, records in self._lines(streams, number):
                     identities = (await follower.follow(line, records)).get(place, [])
-                    yield identities[kept:]
-                    kept = max(0, kept - len(identities))
+                    yield identities[there:]
+                    there = max(0, there - len(identities))
 
     @contextmanager
     def _follower(self, number: int) -> Iterator[Follower]:

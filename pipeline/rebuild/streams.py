@@ -1,8 +1,9 @@
 """Partitions of topics read side by side, each once from its beginning: places and ends in, records one by one out."""
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -15,6 +16,9 @@ _AT_ONCE = 2_000
 Record = Any
 """aiokafka's ConsumerRecord."""
 
+Kept = tuple[int, int]
+"""The first offset that is kept, and the one after the last that is to be read."""
+
 
 class Stream:
     """The committed records of one partition up to an end.
@@ -23,13 +27,29 @@ class Stream:
         position: the offset from which on nothing was handed out; at first, the beginning of what is kept.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, place: TopicPartition, beginning: int, end: int) -> None:
+    def __init__(self, settings: Settings, place: TopicPartition, kept: Kept) -> None:
         self.place = place
-        self.position = beginning
-        self.end = end
-        self._consumer = consumer
+        self.position, self.end = kept
+        self._fetched_to = self.position
         self._waiting: deque[Record] = deque()
-        self._fetched_to = beginning
+        # Its own, so that one that waits does not hold up the others.
+        self._consumer = AIOKafkaConsumer(
+            **settings.kafka(),
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            fetch_max_wait_ms=_POLL_MILLIS // 2,
+        )
+
+    async def open(self) -> None:
+        """Take up reading; where nothing is kept, there is nothing to ask."""
+        if self.position < self.end:
+            await self._consumer.start()
+            self._consumer.assign([self.place])
+            self._consumer.seek(self.place, self.position)
+
+    async def close(self) -> None:
+        await self._consumer.stop()
 
     async def next(self, before: int | None = None) -> Record | None:
         """The next record; None at the end, or where the next one lies at this offset or behind it."""
@@ -55,23 +75,12 @@ class Stream:
 
 @asynccontextmanager
 async def open_streams(
-    settings: Settings, ends: Mapping[TopicPartition, int]
+    settings: Settings, kept: Mapping[TopicPartition, Kept]
 ) -> AsyncIterator[dict[TopicPartition, Stream]]:
-    """A stream for each place; each has a consumer of its own, so that one that waits does not hold up the others."""
-    async with AsyncExitStack() as stack:
-        streams = {}
-        for place, end in ends.items():
-            consumer = AIOKafkaConsumer(
-                **settings.kafka(),
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                isolation_level="read_committed",
-                fetch_max_wait_ms=_POLL_MILLIS // 2,
-            )
-            stack.push_async_callback(consumer.stop)
-            await consumer.start()
-            consumer.assign([place])
-            beginning = (await consumer.beginning_offsets([place]))[place]
-            consumer.seek(place, beginning)
-            streams[place] = Stream(consumer, place, beginning, end)
+    """A stream for each place."""
+    streams = {place: Stream(settings, place, span) for place, span in kept.items()}
+    try:
+        await asyncio.gather(*(stream.open() for stream in streams.values()))
         yield streams
+    finally:
+        await asyncio.gather(*(stream.close() for stream in streams.values()))

@@ -1,6 +1,6 @@
 """A live ledger rebuilt along its journal on a real Kafka: while it runs, after its state was lost, and when it cannot.
 
-The tests go on from each other, as what happens to one cluster does.
+All are about one history; the last two leave it damaged for good.
 """
 
 import asyncio
@@ -75,6 +75,11 @@ def _now() -> int:
     return time.time_ns() // 1_000
 
 
+async def goes_on(story: Story, running: Worker) -> None:
+    await story.goes_on()
+    await story.is_read(running)
+
+
 @pytest.fixture(scope="module")
 async def story(
     kafka: EmbeddedKafka, fresh_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
@@ -87,12 +92,11 @@ async def story(
         data_dir=tmp_path_factory.mktemp("rebuild"),
     )
     await create_topics(settings)
-    return Story(settings)
-
-
-async def goes_on(story: Story, running: Worker) -> None:
-    await story.goes_on()
-    await story.is_read(running)
+    told = Story(settings)
+    await told.begins()
+    with worker(settings) as first:  # killed in the end
+        await goes_on(told, first)
+    return told
 
 
 def outputs_amiss(rebuilt: list[Rebuilt]) -> list[str]:
@@ -109,11 +113,8 @@ async def write(settings: Settings, topic: str, value: bytes, key: bytes | None 
 
 
 async def test_a_ledger_is_rebuilt_while_it_runs_and_after_one_that_was_killed(story: Story) -> None:
-    await story.begins()
-    with worker(story.settings) as first:
-        await goes_on(story, first)
-    with worker(story.settings) as second:
-        await goes_on(story, second)
+    with worker(story.settings) as running:
+        await goes_on(story, running)
         rebuilt = await rebuild_all(story.settings)
     assert [(one.outputs_amiss, one.memory_amiss) for one in rebuilt] == [([], [])] * PARTITIONS
     assert all(one.transactions and one.compared for one in rebuilt)
