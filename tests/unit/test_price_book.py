@@ -2,11 +2,12 @@
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.domain.pricing import PriceBlock
+from pipeline.domain.pricing import PriceBlock, PriceBook
 from pipeline.price_book import content_of, expand, load_price_book
 
 BOOK = load_price_book()
@@ -23,6 +24,15 @@ def test_no_published_block_was_edited_or_removed_and_none_is_unpublished() -> N
         "a line that is only in the file: a block was edited or removed, put it back and append another; "
         "a line that is only in the book: append it to the file"
     )
+
+
+def test_an_earlier_book_is_smaller() -> None:
+    """By which a worker with an older book is known: nothing is ever taken out."""
+    *others, last = BOOK.models.values()
+    without_the_last_block = replace(last, blocks=last.blocks[:-1])
+    without_a_name = replace(last, names=last.names[1:])
+    for earlier in (without_the_last_block, without_a_name):
+        assert PriceBook("earlier", [*others, earlier]).size == BOOK.size - 1
 
 
 def test_every_rate_of_every_variant_is_a_whole_number_of_picodollars() -> None:
