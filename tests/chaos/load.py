@@ -88,12 +88,12 @@ def _misplaced(auditor: Auditor, chance: Random, now: int, partitions: int) -> l
 
 
 def _cut(records: list[Outgoing], slices: int, ends_micros: int) -> list[Slice]:
-    """Only where time goes on, so that a tick lies between."""
+    """Only where time goes on, so that a tick lies between: later than what it follows, or that would wait for more."""
     found: list[Slice] = []
     begin = 0
     for number in range(1, slices):
         end = max(begin + 1, len(records) * number // slices)
-        while end < len(records) and records[end].arrival_micros < records[end - 1].arrival_micros + _MILLISECOND:
+        while end < len(records) and records[end].arrival_micros <= records[end - 1].arrival_micros + _MILLISECOND:
             end += 1
         if end >= len(records):
             break

@@ -60,14 +60,23 @@ async def run(seed: int, faults: int, say: Say = lambda _line: None) -> list[Str
                 await asyncio.sleep(chance.uniform(0.0, 0.6))
                 began = time.monotonic()
                 await asyncio.gather(*(FAULTS[kind](world, chance) for kind in kinds))
-                async with asyncio.timeout(_PATIENCE_SECONDS):
-                    await ledger_has_read_everything(world.settings, lambda _read, _there: None, world.check)
+                await _recover(world, kinds)
                 struck.append(Struck(kinds, time.monotonic() - began))
                 say(f"seed {seed}: {' and '.join(kinds)}, recovered after {struck[-1].recovered_seconds:.1f} s")
             await _check(world, load)
     records = sum(len(piece.records) for piece in load.slices)
     say(f"seed {seed}: {records} records, {len(struck)} occasions; all as nobody disturbed would have said")
     return struck
+
+
+async def _recover(world: World, kinds: tuple[str, ...]) -> None:
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await ledger_has_read_everything(world.settings, lambda _read, _there: None, world.check)
+    except TimeoutError:
+        raise AssertionError(
+            f"{' and '.join(kinds)}: not recovered after {_PATIENCE_SECONDS:.0f} s\n{world.last_words()}"
+        ) from None
 
 
 async def _check(world: World, load: Load) -> None:
