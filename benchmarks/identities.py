@@ -107,12 +107,13 @@ def _record(number: int, count: int) -> bytes:
 
 def _measure(store: DiskIdentities, size: int, old: list[bytes], *, settle: bool = True) -> _Measured:
     chance = random.Random(f"{size} {store.position}")  # other numbers than those of any record
-    recent: list[bytes] = []
     measured = _Measured([], [])
     now_micros = (HORIZON_DAYS + 1) * DAY_MICROS - 1
-    for _ in range(_EVENTS // size):
+    recent = [chance.randbytes(KEY_BYTES) for _ in range(_RECENT)]  # a ring
+    store.add(dict.fromkeys(recent, bytes(VALUE_BYTES)), now_micros, store.position + 1)
+    for number in range(_EVENTS // size):
         fresh = [chance.randbytes(KEY_BYTES) for _ in range(size - size * 3 // 100)]
-        again = [chance.choice(recent or old) for _ in range(size * 25 // 1_000)]
+        again = [chance.choice(recent) for _ in range(size * 25 // 1_000)]
         keys = [*fresh, *again, *chance.choices(old, k=size - len(fresh) - len(again))]
         chance.shuffle(keys)
         value = chance.randbytes(VALUE_BYTES)
@@ -124,7 +125,8 @@ def _measure(store: DiskIdentities, size: int, old: list[bytes], *, settle: bool
         with _timed(measured.adds):
             store.add(added, now_micros, store.position + 1)
         assert len(added) == len(fresh), "an identity was lost, or made up"
-        recent = [*recent[-_RECENT:], *fresh]
+        at = number * size % _RECENT
+        recent[at : at + len(fresh)] = fresh
     return measured
 
 

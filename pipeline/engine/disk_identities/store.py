@@ -39,7 +39,7 @@ class _Part(NamedTuple):
 
 
 class DiskIdentities:
-    """An identity store in a folder of its own: about 32 bytes of disk and 4 of memory an identity, and 50 MB.
+    """An identity store in a folder of its own: 31 bytes of disk and 2 to 5 of memory an identity, and 50 MB.
 
     Args:
         seal_identities: kept in memory before they are written.
