@@ -60,6 +60,14 @@ class Rebuilt:
     def is_same(self) -> bool:
         return not (self.outputs_amiss or self.memory_amiss)
 
+    def note(self, checks: Collection[OutputCheck], seen: OutputCheck) -> None:
+        """What was found of the outputs, and of the identities: what is lost of those can be written again."""
+        self.compared = sum(check.compared for check in checks)
+        for check in checks:
+            if check.difference is not None:
+                is_lost = check is seen and check.ends_early
+                (self.memory_amiss if is_lost else self.outputs_amiss).append(check.difference)
+
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
@@ -96,23 +104,17 @@ class Rebuilder:
         found, kept = await self._as_it_lies(number)
         rebuilt = Rebuilt(number)
         async with open_streams(self.settings, kept) as streams:
-            checks = {
-                place: OutputCheck(streams[place], of_identities=topic is SEEN_IDS)
-                for topic in _COMPARED
-                for place in [self._place(topic, number)]
-            }
+            topics = {self._place(topic, number): topic for topic in _COMPARED}
+            checks = {at: OutputCheck(streams[at], of_identities=topic is SEEN_IDS) for at, topic in topics.items()}
+            seen = checks[self._place(SEEN_IDS, number)]
             try:
                 made = await self._follow(number, streams, checks, rebuilt, copy)
             except Diverged as error:
+                rebuilt.note(checks.values(), seen)
                 rebuilt.outputs_amiss.append(f"partition {number}, transaction {rebuilt.transactions + 1}: {error}")
                 return rebuilt
-        seen = checks[self._place(SEEN_IDS, number)]
-        rebuilt.compared = sum(check.compared for check in checks.values())
+        rebuilt.note(checks.values(), seen)
         rebuilt.cells = len(made.cells)
-        for check in checks.values():
-            # What was lost of identities can be written again, behind what is kept.
-            into = rebuilt.memory_amiss if check is seen and check.ends_early else rebuilt.outputs_amiss
-            into += [check.difference] if check.difference else []
         amiss = (
             first_cell_amiss(found.cells, made.cells, self.settings.horizon_days),
             first_status_amiss(found.status, made.status),
