@@ -39,7 +39,7 @@ _LEDGER = ("-m", "pipeline.cli", "ledger")
 Say = Callable[[str], None]
 
 
-async def run(seed: int, records: int, say: Say = lambda _line: None) -> Counter[str]:
+async def run(seed: int, records: int, say: Say) -> Counter[str]:
     """Outcomes by kind and reason.
 
     Raises:
@@ -55,7 +55,7 @@ async def run(seed: int, records: int, say: Say = lambda _line: None) -> Counter
         return await fuzz(settings, seed, records, say)
 
 
-async def fuzz(settings: Settings, seed: int, records: int, say: Say) -> Counter[str]:
+async def fuzz(settings: Settings, seed: int, records: int, say: Say = lambda _line: None) -> Counter[str]:
     """The same, on a Kafka that runs."""
     await create_topics(settings)
     worker = Process("ledger", _LEDGER, settings)
