@@ -128,17 +128,22 @@ def decision(status: Latest, key: bytes, at_micros: int) -> Any:
 
 
 def undisturbed(records: Iterable[Outgoing], partitions: int, until_micros: int) -> list[LedgerInMemory]:
-    """A ledger per partition that had everything at once; what one finds that is another's comes to that one last."""
+    """A ledger per partition that had everything at once; what one finds that is another's comes to that one last.
+
+    A record without key is a tick: it takes an offset, and time goes on to it (R44).
+    """
     ledgers = [LedgerInMemory(partition=number, partitions=partitions) for number in range(partitions)]
     taken: dict[int, list[Record]] = defaultdict(list)
     for record in records:
         number, to = record.partition or 0, INPUTS[record.topic]
         made = ledgers[number].record(to, record.value, record.arrival_micros)
-        if record.key is not None:  # else a tick, which only takes an offset
+        if record.key is not None:
             taken[number].append(made)
-    for ledger in ledgers:
-        ledger.process(taken[ledger.partition])
-        ledger.idle(until_micros)
+        else:
+            ledgers[number].process(taken.pop(number, []))
+            ledgers[number].move_to(record.arrival_micros)
+    for number, rest in taken.items():
+        ledgers[number].process(rest)
     topics = {name: topic for topic, name in INPUTS.items()}
     for ledger in ledgers:
         for forward in ledger.forwards:
@@ -146,6 +151,8 @@ def undisturbed(records: Iterable[Outgoing], partitions: int, until_micros: int)
             headers = forward_headers(forward, topics[forward.input], ledger.partition)
             arrived = forward.source.timestamp * 1_000
             owner.process([owner.record(forward.input, forward.value, arrived, headers)])
+    for ledger in ledgers:
+        ledger.idle(until_micros)
     return ledgers
 
 
