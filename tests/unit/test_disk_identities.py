@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,9 @@ import pytest
 
 from pipeline.engine.contract import InvariantBroken
 from pipeline.engine.disk_identities import DiskIdentities
-from pipeline.engine.disk_identities.filter import LEAST_WORDS, DayFilter
+from pipeline.engine.disk_identities.filter import DayFilter
 from pipeline.engine.disk_identities.folder import LIST_NAME, IdentitiesBusy, IdentitiesDamaged, IdentitiesUnwritable
-from pipeline.engine.identity import DAY_MICROS
+from pipeline.engine.disk_identities.segment import Words
 from tests.support.identity_log import (
     add_for_ever,
     check,
@@ -236,64 +237,33 @@ async def test_a_refill_waits_without_holding_the_loop(tmp_path: Path, monkeypat
     store.close()
 
 
+def words_of(words: Words, begin: int, end: int) -> Words:
+    return words[begin:end]
+
+
 def test_the_filter_never_says_no_wrongly_and_seldom_yes() -> None:
     numbers = np.random.default_rng(1)
     days = {day: numbers.integers(0, 2**64 - 1, (5_000, 2), np.uint64, endpoint=True) for day in range(100, 138)}
-    small = DayFilter(2 * len(days), 1_024)  # 4,096 identities a column: each day needs two
+    small = DayFilter(39, DayFilter.words_for(5_000))
     for day, halves in days.items():
-        assert small.add(day, halves[:3_000])
-        assert small.add(day, halves[3_000:])
-        assert small.columns_of(day) == 2
-    loaded = DayFilter(2 * len(days), 4_096)
-    for day in days:
-        both = np.concatenate(small.of_day(day))
-        assert loaded.load(day, 2, 1_024, lambda begin, end, both=both: both[begin:end])
+        small.add(day, halves[:3_000])
+        small.add(day, halves[3_000:])
+    loaded = DayFilter(39, 4 * small.words)
+    loaded.load({day: (small.words, partial(words_of, small.of_day(day))) for day in days})
     others = numbers.integers(0, 2**64 - 1, (5_000, 2), np.uint64, endpoint=True).tobytes()
-    for one in (small, small.doubled(), loaded):
+    for one in (small, small.grown(8 * small.words), loaded):
         for day, halves in days.items():
             found = {number for there, number in one.candidates(halves.tobytes()) if there == day}
             assert len(found) == len(halves)
-        assert len(one.candidates(others)) < 0.05 * 5_000
+        assert len(one.candidates(others)) < 0.02 * 5_000
 
 
-def test_a_filter_has_no_more_room_than_its_columns_until_a_day_is_forgotten() -> None:
-    halves = np.random.default_rng(1).integers(0, 2**63, (1_500, 2), np.uint64)
-    days = DayFilter(2, LEAST_WORDS)  # 1,024 identities a column
-    assert days.add(7, halves[:1_000])
-    assert days.add(8, halves[1_000:1_100])
-    assert not days.add(7, halves)
-    assert not days.load(9, 1, LEAST_WORDS, lambda begin, end: np.zeros(end - begin, np.uint64))
-    days.forget(7)
-    assert days.add(9, halves[:500])
-    assert {day for day, _ in days.candidates(halves[:500].tobytes())} >= {9}
-    assert 7 not in {day for day, _ in days.candidates(halves.tobytes())}
-
-
-def test_one_day_with_nearly_everything_costs_no_more_memory_than_many_alike(tmp_path: Path) -> None:
-    folder = tmp_path / "store"
-    numbers = np.random.default_rng(1)
-    keys = numbers.bytes(16 * 200_000)
-    everything = [keys[at : at + 16] for at in range(0, len(keys), 16)]
-    store = DiskIdentities(folder, 35, seal_identities=10_000)
-    for day in range(10):
-        store.add(dict.fromkeys(everything[100 * day : 100 * day + 100], bytes(12)), day * DAY_MICROS, day + 1)
-    for begin in range(1_000, len(everything), 10_000):
-        store.add(dict.fromkeys(everything[begin : begin + 10_000], bytes(12)), 10 * DAY_MICROS, begin)
-    for _ in range(2):
-        while store.is_busy:
-            time.sleep(0.01)
-        assert store._shelf.view.filter.memory_bytes < 6 * len(everything)
-        some = everything[: len(everything) - 10_000]
-        assert None not in store.look_up(some)
-        others = numbers.bytes(16 * 5_000)
-        assert len(store._shelf.view.filter.candidates(others)) < 0.05 * 5_000
-        store.add({bytes(16): bytes(12)}, 11 * DAY_MICROS, 300_000)
-        store.add({bytes(16): bytes(12)}, 12 * DAY_MICROS, 300_001)
-        while store.is_busy:
-            time.sleep(0.01)
-        store.close()
-        store = DiskIdentities(folder, 35, seal_identities=10_000)
-    store.close()
+def test_a_filter_takes_a_new_day_for_the_oldest() -> None:
+    one, other = np.array([[1, 2]], np.uint64), np.array([[3, 4]], np.uint64)
+    days = DayFilter(3, DayFilter.words_for(0))
+    days.add(7, one)
+    days.add(10, other)
+    assert days.candidates(one.tobytes() + other.tobytes()) == [(10, 1)]
 
 
 def test_it_seals_after_fifty_thousand(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ key sets four bits in one of the day's words. The same word of all days lies tog
 One thread writes, others may look meanwhile: they see what was complete before, and perhaps more.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ IDENTITIES_PER_WORD = 4
 ReadWords = Callable[[int, int], Words]
 """Begin, end → those words of a filter."""
 
-_NO_DAY = -1
+_BLOCK_WORDS = 16_384
 
 
 def _spread() -> Words:
@@ -36,23 +36,21 @@ _BITS = _spread()
 
 
 class DayFilter:
-    """The filters of the last days, in memory: 8 bytes × `words` × columns.
-
-    A day begins with one column, and takes another when that is full.
+    """The filters of the last days, in memory: 8 bytes × `words` × days.
 
     Attributes:
-        words: of each column; a power of two.
+        words: of each day; a power of two.
     """
 
-    def __init__(self, columns: int, words: int) -> None:
+    def __init__(self, days: int, words: int) -> None:
         self.words = words
-        self._table = np.zeros((words, columns), np.uint64)
-        self._days = [_NO_DAY] * columns  # whose a column is
-        self._rooms = [0] * columns  # for so many identities more
+        self._table = np.zeros((words, days), np.uint64)
+        self._days = [-1] * days  # whose filter a column is
 
-    @property
-    def memory_bytes(self) -> int:
-        return self._table.nbytes
+    @staticmethod
+    def words_for(identities: int) -> int:
+        """How many words a day with so many identities wants."""
+        return max(LEAST_WORDS, 1 << (-(-identities // IDENTITIES_PER_WORD) - 1).bit_length())
 
     def candidates(self, keys: bytes) -> list[tuple[int, int]]:
         """(day, number of the key) of what may be there, the latest day first.
@@ -68,66 +66,46 @@ class DayFilter:
         days = self._days
         return sorted([(days[at % len(days)], at // len(days)) for at in both], reverse=True)
 
-    def add(self, day: int, halves: Halves) -> bool:
-        """Add keys to a day; False where there is no room for all of them."""
-        column = next((at for at, room in enumerate(self._rooms) if room and self._days[at] == day), None)
-        while len(halves):
-            if column is None:
-                if _NO_DAY not in self._days:
-                    return False
-                column = self._take_column(day)
-            now, halves = halves[: self._rooms[column]], halves[self._rooms[column] :]
-            places, bits = self._probes(now.reshape(-1))
-            np.bitwise_or.at(self._table[:, column], places, bits)  # |= would keep one of several for the same word
-            self._rooms[column] -= len(now)
-            column = None
-        return True
+    def add(self, day: int, halves: Halves) -> None:
+        """Add keys to a day; if it is a new one, it takes the place of the oldest."""
+        column = day % len(self._days)
+        if self._days[column] != day:
+            self.clear(day)
+        places, bits = self._probes(halves.reshape(-1))
+        np.bitwise_or.at(self._table[:, column], places, bits)  # |= would keep one of several for the same word
 
-    def forget(self, day: int) -> None:
-        """Leave a day's columns to others."""
-        self._days = [_NO_DAY if other == day else other for other in self._days]
+    def clear(self, day: int) -> None:
+        """Begin a day's filter."""
+        column = day % len(self._days)
+        self._table[:, column] = 0
+        self._days[column] = day
 
-    def columns_of(self, day: int) -> int:
-        """How many columns a day has."""
-        return self._days.count(day)
+    def of_day(self, day: int) -> Words:
+        """A copy of one day's filter."""
+        return self._table[:, day % len(self._days)].copy()
 
-    def of_day(self, day: int) -> list[Words]:
-        """A copy of one day's columns."""
-        return [self._table[:, at].copy() for at, other in enumerate(self._days) if other == day]
+    def load(self, filters: Mapping[int, tuple[int, ReadWords]]) -> None:
+        """Take days' filters as they were: (how many words, as many as this has or fewer; what reads some of them)."""
+        for day in filters:
+            self._days[day % len(self._days)] = day
+        # In blocks that stay in the processor's cache: a column at a time would walk through all memory for each.
+        block = min(_BLOCK_WORDS, self.words)
+        for begin in range(0, self.words, block):
+            for day, (words, read) in filters.items():
+                times = self.words // words
+                part = read(begin // times, -(-(begin + block) // times)).repeat(times)
+                self._table[begin : begin + block, day % len(self._days)] = part[begin % times :][:block]
 
-    def load(self, day: int, columns: int, words: int, read: ReadWords) -> bool:
-        """Take a day's columns as they were; False, and nothing is taken, where there is no room for them.
+    def grown(self, words: int) -> "DayFilter":
+        """A copy with more words: a word's keys now belong to one of several, so all of those begin as it was.
 
-        Args:
-            words: of each; as many as this has, or fewer.
-            read: gives some words of the columns, one behind the other.
-        """
-        if self._days.count(_NO_DAY) < columns or words > self.words:
-            return False
-        times = self.words // words
-        for number in range(columns):
-            column = self._take_column(day)
-            self._rooms[column] = 0
-            self._table[:, column] = read(number * words, (number + 1) * words).repeat(times)
-        return True
-
-    def doubled(self) -> "DayFilter":
-        """A copy with twice the words: a word's keys now belong to either of two, so both begin as it was.
-
-        What it holds errs as often as before; its columns are full.
+        It errs as often as before about what it holds.
         """
         bigger = DayFilter(len(self._days), 0)
-        bigger.words = 2 * self.words
-        bigger._table = self._table.repeat(2, axis=0)
+        bigger.words = words
+        bigger._table = self._table.repeat(words // self.words, axis=0)
         bigger._days = list(self._days)
         return bigger
-
-    def _take_column(self, day: int) -> int:
-        column = self._days.index(_NO_DAY)
-        self._table[:, column] = 0
-        self._rooms[column] = self.words * IDENTITIES_PER_WORD
-        self._days[column] = day
-        return column
 
     def _probes(self, halves: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
         """Which word each half of a key is looked for in, by its upper bits; and which bits there, by its 16 lowest."""

@@ -13,7 +13,6 @@ import os
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +36,7 @@ PAGE_ENTRIES = (PAGE_BYTES - _CHECKSUM_BYTES) // (KEY_BYTES + VALUE_BYTES)
 _KEYS_END = PAGE_ENTRIES * KEY_BYTES
 _VALUES_END = _KEYS_END + PAGE_ENTRIES * VALUE_BYTES
 _MAGIC = b"seen-id1"
-_TRAILER = struct.Struct(
-    "<8s4Q8s"
-)  # magic, day, entries, the filter's columns and words, checksum of what is not pages
+_TRAILER = struct.Struct("<8s3Q8s")  # magic, day, entries, words of the filter, checksum of all after the pages
 
 
 class Segment:
@@ -48,8 +45,7 @@ class Segment:
     Attributes:
         day: of its identities.
         entries: how many it holds.
-        filter_columns: so many has the filter of its day, if it is kept here; else 0.
-        filter_words: of each.
+        filter_words: so many has the filter of its day, if it is kept here; else 0.
         level: how many times they were merged.
 
     Raises:
@@ -67,10 +63,10 @@ class Segment:
         except OSError as error:
             raise IdentitiesDamaged(path, f"it cannot be opened ({error.strerror})") from error
         tail = self._read(_TRAILER.size, max(size - _TRAILER.size, 0))
-        magic, self.day, self.entries, self.filter_columns, self.filter_words, checksum = _TRAILER.unpack(tail)
+        magic, self.day, self.entries, self.filter_words, checksum = _TRAILER.unpack(tail)
         pages = -(-self.entries // PAGE_ENTRIES)
         self._pages_end = pages * PAGE_BYTES
-        rest_bytes = (pages + self.filter_columns * self.filter_words) * 8
+        rest_bytes = (pages + self.filter_words) * 8
         if magic != _MAGIC or self._pages_end + rest_bytes + _TRAILER.size != size:
             raise IdentitiesDamaged(path, f"{size} bytes are not what was written")
         rest = self._read(rest_bytes, self._pages_end)
@@ -83,7 +79,7 @@ class Segment:
             os.close(self._file)
 
     def read_filter(self, begin: int, end: int) -> Words:
-        """Some words of the columns of its day's filter."""
+        """Some words of the filter of its day."""
         at = self._pages_end + (len(self._first_halves) + begin) * 8
         return np.frombuffer(self._read((end - begin) * 8, at), np.uint64)
 
@@ -165,13 +161,16 @@ class SegmentWriter:
         self._values = np.concatenate((self._values, values))
         self._write(len(self._halves) // PAGE_ENTRIES * PAGE_ENTRIES)
 
-    def finish(self, filter_columns: Sequence[Words] = ()) -> None:
+    def finish(self, filter_words: Words | None = None) -> None:
         """Write the rest; it is on the disk, whatever happens, when this returns."""
         entries = self.entries
         self._write(len(self._halves))
-        rest = b"".join((*self._first_halves, *(column.tobytes() for column in filter_columns)))
-        words = len(filter_columns[0]) if filter_columns else 0
-        head = _TRAILER.pack(_MAGIC, self._day, entries, len(filter_columns), words, b"")[:-_CHECKSUM_BYTES]
+        rest = b"".join(self._first_halves)
+        words = 0
+        if filter_words is not None:
+            rest += filter_words.tobytes()
+            words = len(filter_words)
+        head = _TRAILER.pack(_MAGIC, self._day, entries, words, b"")[:-_CHECKSUM_BYTES]
         self._file.write(rest + head + _checksum(rest + head, 0))
         self._file.flush()
         os.fsync(self._file.fileno())

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.engine.contract import Remembered
-from pipeline.engine.disk_identities.filter import IDENTITIES_PER_WORD, LEAST_WORDS, DayFilter
+from pipeline.engine.disk_identities.filter import DayFilter
 from pipeline.engine.disk_identities.folder import Folder, Listed, Listing
 from pipeline.engine.disk_identities.segment import VALUE, Halves, Segment, SegmentWriter, Values
 from pipeline.engine.identity import KEY_BYTES
@@ -57,7 +57,6 @@ class Shelf:
 
     def __init__(self, path: Path, kept_days: int) -> None:
         self._kept_days = kept_days
-        self._columns = (kept_days + 2) * 5 // 4  # more than days: some need two
         self._merge: Iterator[None] | None = None
         self._merged_into: str = ""
         self._folder = Folder(path)
@@ -91,11 +90,17 @@ class Shelf:
         with closing(SegmentWriter(path, day)) as writer:
             writer.append(halves.take(order, axis=0), values.take(order))
             writer.finish()
-        for expired in [other for other in self._days if other < day - self._kept_days]:
-            del self._days[expired]
-            self._filter.forget(expired)
-        self._add_to_filter(day, halves)
-        self._days.setdefault(day, []).insert(0, Segment(path, 0))
+        of_day = self._days.setdefault(day, [])
+        of_day.insert(0, Segment(path, 0))
+        words = DayFilter.words_for(sum(segment.entries for segment in of_day))
+        if words > self._filter.words:
+            self._filter = self._filter.grown(words)
+            self._filter.clear(day)  # too full for what it was; the days before were not
+            for segment in of_day:
+                self._filter_again(segment)
+        else:
+            self._filter.add(day, halves)
+        self._days = {other: of_day for other, of_day in self._days.items() if other >= day - self._kept_days}
         self._publish(position, position_micros, day)
 
     def tidy(self) -> bool:
@@ -111,7 +116,7 @@ class Shelf:
         """Forget everything."""
         self._merge = None
         self._days = {}
-        self._filter = DayFilter(self._columns, LEAST_WORDS)
+        self._filter = DayFilter(self._kept_days + 2, DayFilter.words_for(0))
         self._publish(0, 0, 0)
 
     def close(self) -> None:
@@ -125,29 +130,19 @@ class Shelf:
         self._days = {}
         for segment in segments:
             self._days.setdefault(segment.day, []).insert(0, segment)
-        least_words = sum(segment.entries for segment in segments) // (self._columns * IDENTITIES_PER_WORD)
-        words = max([LEAST_WORDS, 1 << least_words.bit_length(), *(segment.filter_words for segment in segments)])
-        self._filter = DayFilter(self._columns, words)
-        for day, of_day in self._days.items():
-            stored = next((segment for segment in of_day if segment.filter_columns), None)
-            if stored is None or not self._filter.load(
-                day, stored.filter_columns, stored.filter_words, stored.read_filter
-            ):
-                self._filter_again(day)
+        filters = {segment.day: segment for segment in segments if segment.filter_words}
+        most = max((sum(segment.entries for segment in of_day) for of_day in self._days.values()), default=0)
+        most_words = max((segment.filter_words for segment in filters.values()), default=0)
+        self._filter = DayFilter(self._kept_days + 2, max(DayFilter.words_for(most), most_words))
+        self._filter.load({day: (segment.filter_words, segment.read_filter) for day, segment in filters.items()})
+        for segment in segments:
+            if segment.day not in filters:
+                self._filter_again(segment)
         self._show()
 
-    def _add_to_filter(self, day: int, halves: Halves) -> None:
-        while not self._filter.add(day, halves):
-            self._filter = self._filter.doubled()
-            # There are more columns than days: those of some day become fewer now.
-            for other in [other for other in self._days if self._filter.columns_of(other) > 1]:
-                self._filter_again(other)
-
-    def _filter_again(self, day: int) -> None:
-        self._filter.forget(day)
-        for segment in self._days[day]:
-            for halves, _ in _slices([segment]):
-                self._add_to_filter(day, halves)
+    def _filter_again(self, segment: Segment) -> None:
+        for halves, _ in _slices([segment]):
+            self._filter.add(segment.day, halves)
 
     def _publish(self, position: int, position_micros: int, today: int) -> None:
         """Make what we have the truth: on disk, then for look-ups; then remove what it replaces."""
@@ -183,7 +178,7 @@ class Shelf:
 
     def _wants_filter(self, segment: Segment) -> bool:
         """It is read faster than made; for a few identities it would be too much to keep."""
-        return not segment.filter_columns and segment.entries >= self._filter.words
+        return not segment.filter_words and segment.entries >= self._filter.words
 
     def _merged(self, day: int, segments: Sequence[Segment]) -> Iterator[None]:
         """Replace some segments, one behind the other, by one."""
@@ -196,7 +191,7 @@ class Shelf:
                     writer.append(halves, values)
                     yield
                 keeps_filter = day < self.listing.today and writer.entries >= self._filter.words
-                writer.finish(self._filter.of_day(day) if keeps_filter else ())
+                writer.finish(self._filter.of_day(day) if keeps_filter else None)
         finally:
             self._merged_into = ""
         if of_day := self._days.get(day):  # else its time is over
