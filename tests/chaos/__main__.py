@@ -6,6 +6,7 @@ import statistics
 import sys
 from collections import defaultdict
 
+from pipeline.demo.system import stop_in_order_on_signals
 from pipeline.errors import quiet_libraries
 from tests.chaos.run import Struck, run
 
@@ -18,6 +19,7 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=10, help="occasions in each (%(default)s)")
     arguments = parser.parse_args()
     quiet_libraries()
+    stop_in_order_on_signals()
     struck: list[Struck] = []
     wrong: list[int] = []
     for seed in range(arguments.seed, arguments.seed + arguments.seeds):
