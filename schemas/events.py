@@ -4,6 +4,7 @@ Ids are deterministic, made of what each event's `identity()` says: a consumer t
 event carries `org_seq`, rising per organisation. Source: docs/rules.md R1, R3, R24-R29; R14a for the envelope.
 """
 
+from abc import abstractmethod
 from typing import Annotated, Any, ClassVar, Literal
 
 import xxhash
@@ -65,9 +66,9 @@ class LedgerEvent(Model):
     org_seq: Count
     at_micros: Instant = Field(alias="at")
 
+    @abstractmethod
     def identity(self) -> tuple[object, ...]:
         """What makes it this one and no other, among those of its type in its organisation."""
-        raise NotImplementedError(f"{type(self).__name__} does not say what makes it this one and no other")
 
 
 class LimitBreached(LedgerEvent):
