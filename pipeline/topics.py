@@ -86,6 +86,14 @@ ACCOUNT_EVENTS = Topic(
     kept_days=None,
 )
 LEDGER_ENTRIES = Topic("ledger-entries", "org_id", "LedgerEntry", "ledger", "billing, sink", kept_days=None)
+INVOICES = Topic(
+    "invoices",
+    "org_id",
+    "InvoiceDrafted, InvoiceFinalized, InvoiceContinued, CreditNoteIssued, StatementIssued",
+    "ledger",
+    "billing, sink",
+    kept_days=None,
+)
 RELOAD_REQUESTS = Topic(
     "reload-requests", "org_id", "ReloadRequested, PurchaseRequested", "ledger", "billing", kept_days=400
 )
@@ -131,6 +139,7 @@ LEDGER_OUTPUTS = (
     LIMIT_BREACHES,
     ACCOUNT_EVENTS,
     LEDGER_ENTRIES,
+    INVOICES,
     RELOAD_REQUESTS,
     NOTIFICATIONS,
     CREDIT_STATUS,
@@ -143,6 +152,7 @@ TOPICS = (
     LIMIT_BREACHES,
     ACCOUNT_EVENTS,
     LEDGER_ENTRIES,
+    INVOICES,
     RELOAD_REQUESTS,
     NOTIFICATIONS,
     CREDIT_STATUS,

@@ -162,6 +162,15 @@ class Adjust(_Command):
     note: Remark
 
 
+class IssueCreditNote(_Command):
+    """Take back part of a finalised invoice, at most all of it, and say why (R39)."""
+
+    command: Literal["issue_credit_note"] = "issue_credit_note"
+    invoice_number: Annotated[int, Field(ge=1)]
+    amount_usd: UsdAmount
+    note: Remark
+
+
 # By owners.
 
 
@@ -346,6 +355,7 @@ Command = (
     | RefundPurchase
     | GrantCredits
     | Adjust
+    | IssueCreditNote
     | SetCredits
     | SetMemberDefault
     | SetMemberCredits

@@ -21,6 +21,13 @@ from schemas.events import (
     LimitBreached,
     LimitResumed,
 )
+from schemas.invoices import (
+    CreditNoteIssued,
+    InvoiceContinued,
+    InvoiceDrafted,
+    InvoiceFinalized,
+    StatementIssued,
+)
 from schemas.ledger import LedgerEntry, PurchaseRequested, ReloadRequested
 from schemas.notifications import AutoReloadSuspended, BalanceLow, RequestsDigest, ThresholdReached
 from schemas.priced import PricedUsage
@@ -54,6 +61,11 @@ EVENTS: tuple[type[LedgerEvent], ...] = (
     LedgerEntry,
     ReloadRequested,
     PurchaseRequested,
+    InvoiceDrafted,
+    InvoiceFinalized,
+    InvoiceContinued,
+    CreditNoteIssued,
+    StatementIssued,
 )
 """What lies in a topic as a CloudEvent; its schema is named like its type."""
 
