@@ -30,7 +30,10 @@ class Settings(BaseSettings):
     clickhouse_database: str = "usage_credits"
 
     partitions: int = Field(4, ge=1, description="of every topic; fixed for a cluster's life (R43)")
-    replication_factor: int = Field(1, ge=1)
+    replication_factor: int = Field(1, ge=1, description="of topics that are made now; in production 3")
+    min_insync_replicas: int | None = Field(
+        None, ge=1, description="of topics that are made now; unset: one less than REPLICATION_FACTOR, at least 1"
+    )
     topic_prefix: str = Field("", description="before every topic's name and group id")
     mode: Mode = Field("live", description="replay: arrival is the producer's timestamp (R44)")
     horizon_days: int = Field(HORIZON_DAYS, ge=1, description="R17")
@@ -42,6 +45,11 @@ class Settings(BaseSettings):
     identities_dir: Path | None = Field(
         None, description="local disk for what the ledger has seen (R14); unset: in DATA_DIR. May be lost at any time"
     )
+
+    @property
+    def written_replicas(self) -> int:
+        """How many replicas have a record before it counts as written: one broker may be lost."""
+        return self.min_insync_replicas or max(1, self.replication_factor - 1)
 
     def kafka(self) -> dict[str, Any]:
         """What every aiokafka client takes to reach the brokers."""

@@ -1,8 +1,9 @@
 """The real ledger on a real Kafka: settings come in; workers, each a process, and what they wrote go out.
 
-A worker here is `usage-credits ledger` with chunks of a few records, and it may be told to kill itself at a commit:
+A worker here is `usage-credits ledger` with chunks of a few records, and identities on disk after a few more. It may be
+told to kill itself at a commit, and its clock may be off:
 
-    python -m tests.support.ledger_cluster '{"commit": 40, "moment": "before"}'
+    python -m tests.support.ledger_cluster '{"commit": 40, "moment": "before", "clock_off_seconds": 3600}'
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -30,6 +32,7 @@ PATIENCE_SECONDS = 90.0
 
 MOST_RECORDS = 4
 MOST_BYTES = 3_000
+MOST_ADDS = 3
 
 
 WRITTEN = (*LEDGER_OUTPUTS, LEDGER_STATE)
@@ -135,9 +138,11 @@ def make_chunks_small() -> None:
     """A chunk ends with the slice that makes it full, so both are cut down."""
     from pipeline.agents import ledger_machine
     from pipeline.engine import work
+    from pipeline.engine.disk_identities import store
 
     work.SLICE_RECORDS["usage"] = MOST_RECORDS
     ledger_machine.MAX_CHUNK_BYTES = MOST_BYTES
+    store.SEAL_ADDS = MOST_ADDS
 
 
 def die_at(death: Death) -> None:
@@ -156,7 +161,17 @@ def die_at(death: Death) -> None:
     AIOKafkaProducer.commit_transaction = commit_and_die
 
 
-def main(death: dict[str, Any]) -> None:
+def set_the_clock(off_seconds: float) -> None:
+    """What a machine's clock says that is off; monotonic time goes on as ever."""
+    now, now_nanos = time.time, time.time_ns
+    time.time = lambda: now() + off_seconds
+    time.time_ns = lambda: now_nanos() + int(off_seconds * 1e9)
+
+
+def main(clock_off_seconds: float = 0.0, **death: Any) -> None:
+    if clock_off_seconds:
+        set_the_clock(clock_off_seconds)
+
     from pipeline.processes import run_ledger
 
     make_chunks_small()
@@ -166,4 +181,4 @@ def main(death: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(**json.loads(sys.argv[1]))
