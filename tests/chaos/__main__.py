@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _by_seed(outcomes: list[Outcome]) -> Iterable[str]:
-    yield "| seed | brokers | faults | recovered after, median | at most | sent | written, as undisturbed | rows stored |"
+    yield "| seed | brokers | faults | recovered after, median | at most | sent | written | rows stored |"
     yield "|---:|---:|---:|---:|---:|---:|---:|---:|"
     for one in outcomes:
         counts = f"{one.sent:,} | {one.written:,} | {one.rows:,}"

@@ -104,6 +104,7 @@ async def _recover(world: World, kinds: tuple[str, ...]) -> None:
 
 async def _check(world: World, load: Load) -> tuple[int, int]:
     """How many records of the ledger, and how many rows, were held against what they should be."""
+    await publish(world.settings, [], ticks_at_micros=load.ends_micros)
     written = await everything_at(load.ends_micros, world.settings, world)
     undisturbed.compare(written, load.as_it_lies(PARTITIONS), PARTITIONS, load.ends_micros)
     rows = await _check_clickhouse(world, written[PRICED_USAGE.name])
