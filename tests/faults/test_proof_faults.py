@@ -1,5 +1,6 @@
 """`usage-credits prove --every` while Kafka, then ClickHouse, is away: it says so, waits, and goes on."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -28,14 +29,14 @@ def wait_for(log: Path, words: str, more_than: int) -> int:
     return times
 
 
-async def test_a_proof_every_second_outlasts_kafka_and_clickhouse(server_dir: Path, tmp_path: Path) -> None:
+def test_a_proof_every_second_outlasts_kafka_and_clickhouse(server_dir: Path, tmp_path: Path) -> None:
     kafka, clickhouse = EmbeddedKafka(server_dir / "kafka-proved"), EmbeddedClickHouse(server_dir / "clickhouse-proved")
     log = tmp_path / "prove.log"
     with kafka, clickhouse, log.open("wb") as output:
         settings = Settings(
             kafka_bootstrap_servers=kafka.bootstrap_servers, clickhouse_url=clickhouse.url, partitions=1
         )
-        await create_topics(settings)
+        asyncio.run(create_topics(settings))
         command = [sys.executable, "-m", "pipeline.cli", "prove", "--json", "--every", "1"]
         proving = subprocess.Popen(command, env=environment(settings), stdout=output, stderr=subprocess.STDOUT)
         try:

@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -26,6 +25,7 @@ from pipeline.demo.system import environment
 from pipeline.settings import Settings
 from pipeline.topics import CREDIT_STATUS, LEDGER_OUTPUTS, LEDGER_STATE
 from schemas.status import ClockStatus, read_status
+from tests.support.wrong_clock import set_the_clock
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 90.0
@@ -159,13 +159,6 @@ def die_at(death: Death) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     AIOKafkaProducer.commit_transaction = commit_and_die
-
-
-def set_the_clock(off_seconds: float) -> None:
-    """What a machine's clock says that is off; monotonic time goes on as ever."""
-    now, now_nanos = time.time, time.time_ns
-    time.time = lambda: now() + off_seconds
-    time.time_ns = lambda: now_nanos() + int(off_seconds * 1e9)
 
 
 def main(clock_off_seconds: float = 0.0, **death: Any) -> None:
