@@ -4,9 +4,9 @@ Every variable is the field's name in capitals: KAFKA_BOOTSTRAP_SERVERS, CLICKHO
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.topics import HORIZON_DAYS, Mode
@@ -45,6 +45,15 @@ class Settings(BaseSettings):
     identities_dir: Path | None = Field(
         None, description="local disk for what the ledger has seen (R14); unset: in DATA_DIR. May be lost at any time"
     )
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> Self:
+        if self.written_replicas > self.replication_factor:
+            raise ValueError(
+                f"MIN_INSYNC_REPLICAS={self.min_insync_replicas} is more than "
+                f"REPLICATION_FACTOR={self.replication_factor}: nothing could be written"
+            )
+        return self
 
     @property
     def written_replicas(self) -> int:
