@@ -27,7 +27,7 @@ TokenKind = Literal[
 InvoiceReason = Literal["month_closed", "plan_changed", "organization_closed"]
 """Why it was finalised; all but the first are interim invoices, without a grace period (R7, R9b)."""
 
-LINES_AT_ONCE = 2_000
+LINES_AT_ONCE = 1_000
 """Lines an event holds at most; what is beyond follows in `invoice.continued`, so that no record becomes too large."""
 
 
