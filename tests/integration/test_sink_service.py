@@ -25,8 +25,7 @@ def config(
     """A sink of one test's own topics and database."""
     return SinkConfig(
         kafka={"bootstrap_servers": kafka.bootstrap_servers},
-        priced_usage_topic=topic_prefix + "priced-usage",
-        limit_breaches_topic=topic_prefix + "limit-breaches",
+        topic_prefix=topic_prefix,
         group_id=topic_prefix + "sink",
         clickhouse_url=clickhouse.url,
         database=fresh_name("sink"),
@@ -126,7 +125,7 @@ async def test_group_offsets_say_how_far_it_is(config: SinkConfig, database: Cli
         await stored_exactly(database, producer)
     consumer = AIOKafkaConsumer(**config.kafka, group_id=config.group_id, enable_auto_commit=False)
     await consumer.start()
-    committed = await consumer.committed(TopicPartition(config.priced_usage_topic, 3))
+    committed = await consumer.committed(TopicPartition(config.topic_prefix + "priced-usage", 3))
     await consumer.stop()
     assert committed == 1
 
@@ -158,12 +157,7 @@ async def test_a_kafka_that_was_restored_from_an_older_backup_is_refused(
     prefix = fresh_name("older") + "."
     async with Producer(kafka.bootstrap_servers, prefix, seed=1) as older:
         await older.chunk(0, 5)
-        restored = replace(
-            config,
-            priced_usage_topic=prefix + "priced-usage",
-            limit_breaches_topic=prefix + "limit-breaches",
-            group_id=prefix + "sink",
-        )
+        restored = replace(config, topic_prefix=prefix, group_id=prefix + "sink")
         with pytest.raises(
             Broken, match=r"ClickHouse is ahead of Kafka: it stores .* up to offset \d+, but Kafka ends at"
         ):
@@ -194,7 +188,7 @@ async def test_a_line_that_only_the_ledger_may_write_stops_the_sink_with_its_pla
     config: SinkConfig, producer: Producer
 ) -> None:
     async with producer._producer.transaction():
-        await producer._producer.send_and_wait(config.priced_usage_topic, b"{}\n", partition=2)
+        await producer._producer.send_and_wait(config.topic_prefix + "priced-usage", b"{}\n", partition=2)
     with pytest.raises(Broken, match=r"priced-usage\[2\] offset 0 holds a line without a charge_month"):
         await run_sink(config, asyncio.Event())
 
@@ -204,7 +198,7 @@ async def test_two_sinks_share_the_partitions(config: SinkConfig, database: Clic
     async def both_hold_some() -> bool:
         claims = await database.rows(
             "SELECT max((epoch, claim)).2 AS holder FROM sink_epochs "
-            f"WHERE topic = '{config.priced_usage_topic}' GROUP BY partition"
+            f"WHERE topic = '{config.topic_prefix}priced-usage' GROUP BY partition"
         )
         return len(claims) == PARTITIONS and len(set(claims)) == 2
 

@@ -14,7 +14,7 @@ from schemas.priced import PricedUsage as PricedRow
 from sinks.claims import Claim, take_over
 from sinks.clickhouse import ClickHouse
 from sinks.errors import Broken, Fenced
-from sinks.limit_events import LimitEvents
+from sinks.event_table import EventTable
 from sinks.migrate import migrate, migrations
 from sinks.priced_usage import PricedUsage
 from sinks.sink import accept_log
@@ -346,7 +346,7 @@ def resume(**fields: Any) -> LimitResumed:
 
 async def store_events(database: ClickHouse, claim: Claim, events: Sequence[LimitBreached | LimitResumed]) -> int:
     records = [KafkaRecord(n, msgspec.json.encode(envelope(event))) for n, event in enumerate(events)]
-    (written,) = await store(database, claim, *records, table=LimitEvents())
+    (written,) = await store(database, claim, *records, table=EventTable("limit_events"))
     return written
 
 
@@ -393,7 +393,7 @@ async def test_an_event_is_stored_once_and_an_unknown_one_is_kept(database: Clic
     assert await store_events(database, claim, [breach()]) == 1
     assert await store_events(database, claim, [breach(), resume()]) == 1
     news = KafkaRecord(2, b'{"type": "usage-credits.credits.paused", "data": {"org_id": "acme", "reason": "balance"}}')
-    assert await store(database, claim, news, table=LimitEvents()) == [1]
+    assert await store(database, claim, news, table=EventTable("limit_events")) == [1]
     kept = await database.rows("SELECT org_id, event FROM limit_events WHERE type = 'usage-credits.credits.paused'")
     assert kept == [("acme", (news.value or b"").decode())]
 

@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from schemas.month import Month
 from schemas.priced import PricedUsage
 from sinks.clickhouse import ClickHouse
+from sinks.sink import TABLES
 
 PARTITIONS = 4
 REPOSITORY = Path(__file__).parents[2]
@@ -155,7 +156,7 @@ async def make_topics(bootstrap_servers: str, prefix: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()
     try:
-        topics = [NewTopic(prefix + name, PARTITIONS, 1) for name in ("priced-usage", "limit-breaches")]
+        topics = [NewTopic(prefix + name, PARTITIONS, 1) for name in TABLES]
         await admin.create_topics(topics)
     finally:
         await admin.close()
