@@ -116,10 +116,10 @@ class Producer:
                 await self.aborted_chunk(partition, 3)
             await self.chunk(partition, self._random.randint(1, rows))
 
-    async def limit_event(self, partition: int, value: bytes) -> None:
-        """One record on limit-breaches."""
+    async def event(self, topic: str, partition: int, value: bytes) -> None:
+        """One record on a topic of events."""
         async with self._producer.transaction():
-            await self._producer.send_and_wait(self.prefix + "limit-breaches", value, partition=partition)
+            await self._producer.send_and_wait(self.prefix + topic, value, partition=partition)
 
     def _rows(self, partition: int, count: int, months: Sequence[str]) -> list[PricedUsage]:
         choose = self._random
