@@ -17,6 +17,20 @@ from schemas.money import exact_for_people
 from schemas.money import spend_for_people as cents
 
 
+_STATEMENT = {
+    "opening_picousd": "opening balance",
+    "purchase_picousd": "purchases",
+    "grant_picousd": "grants",
+    "burn_picousd": "used",
+    "refund_picousd": "refunds",
+    "adjust_picousd": "adjustments",
+    "offset_picousd": "set against invoices",
+    "expiry_picousd": "expired",
+    "closing_picousd": "closing balance",
+}
+_MONTHS_ABREAST = 4
+
+
 def list_of(invoices: Sequence[Invoice]) -> RenderableType:
     """A line each."""
     made = table("organisation", "month", "number", "state", "exact", "total", "offset", "due", right=(2, 4, 5, 6, 7))
@@ -145,27 +159,11 @@ def statement_of(org_id: str, statements: Sequence[Statement]) -> RenderableType
     )
 
 
-_MONTHS_ABREAST = 4
-
-
 def _months(statements: Sequence[Statement]) -> RenderableType:
     made: Table = table("", *(one.month for one in statements), right=range(1, len(statements) + 1))
     made.expand = False
-    for name, label in STATEMENT_LINES.items():
+    for name, label in _STATEMENT.items():
         amounts = exact_for_people(getattr(one, name) for one in statements)
         style = "bold" if name in ("opening_picousd", "closing_picousd") else ""
         made.add_row(Text(label, style), *(Text(amount, style) for amount in amounts))
     return apart(made)
-
-
-STATEMENT_LINES = {
-    "opening_picousd": "opening balance",
-    "purchase_picousd": "purchases",
-    "grant_picousd": "grants",
-    "burn_picousd": "used",
-    "refund_picousd": "refunds",
-    "adjust_picousd": "adjustments",
-    "offset_picousd": "set against invoices",
-    "expiry_picousd": "expired",
-    "closing_picousd": "closing balance",
-}

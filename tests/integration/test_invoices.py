@@ -4,9 +4,12 @@ import asyncio
 import csv
 import io
 import json
+import re
+import shlex
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,6 +166,14 @@ async def test_a_page_to_print_holds_nothing_from_elsewhere_and_escapes_what_oth
     assert not [word for word in ("<b>& ", "http", "url(", "@import", "<script", "<link", "src=") if word in page]
     assert page.count("<article") == 1
     assert (await text("invoice", "export", "--month", "2026-05")).count("<article") == 3
+
+
+async def test_the_examples_of_the_documentation_are_what_the_commands_print(billed: list[Any]) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "billing.md").read_text()
+    examples = re.findall(r"^```\n\$ usage-credits (.*?)\n(.*?)^```$", document, re.DOTALL | re.MULTILINE)
+    assert len(examples) == 5
+    for arguments, printed in examples:
+        assert (await text(*shlex.split(arguments))).split() == printed.split()
 
 
 async def test_a_draft_is_shown_as_it_stands_now(database: ClickHouse) -> None:
