@@ -16,7 +16,6 @@ from pipeline.screen import WIDTH, apart, table, title
 from schemas.money import exact_for_people
 from schemas.money import spend_for_people as cents
 
-
 _STATEMENT = {
     "opening_picousd": "opening balance",
     "purchase_picousd": "purchases",
