@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Literal
 
 import click
 
+from pipeline.cli_billing import invoice, statement
 from pipeline.cli_dead_letters import dead_letters
 from pipeline.cli_options import AS_JSON, DATA_DIR
 
@@ -351,7 +352,8 @@ def claude_code(
         _show(answer, as_json)
 
 
-main.add_command(dead_letters)
+for command in (dead_letters, invoice, statement):
+    main.add_command(command)
 
 
 def _show(answer: dict[str, Any], as_json: bool) -> None:

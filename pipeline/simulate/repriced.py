@@ -45,7 +45,7 @@ def run_reprice(
     if as_json:
         print(json.dumps(document(month, book.version, repriced), indent=2))
     else:
-        console().print(report(month, str(price_book), repriced))
+        console(markup=False).print(report(month, str(price_book), repriced))
     return not repriced.unpriced
 
 
