@@ -10,10 +10,15 @@ from rich.text import Text
 WIDTH = 100
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console of the screen's width, at most WIDTH; of WIDTH where there is no screen."""
-    plain = Console(stderr=stderr, highlight=False)
-    return Console(stderr=stderr, highlight=False, width=min(plain.width, WIDTH) if plain.is_terminal else WIDTH)
+def console(*, stderr: bool = False, markup: bool = True) -> Console:
+    """A console of the screen's width, at most WIDTH; of WIDTH where there is no screen.
+
+    Args:
+        markup: False where brackets may come from elsewhere: they are shown as they are.
+    """
+    plain = Console(stderr=stderr)
+    width = min(plain.width, WIDTH) if plain.is_terminal else WIDTH
+    return Console(stderr=stderr, highlight=False, markup=markup, emoji=markup, width=width)
 
 
 def title(what: str, more: str) -> RenderableType:

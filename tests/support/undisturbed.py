@@ -7,6 +7,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
+from operator import attrgetter
 from typing import Any
 
 from pipeline.agents.dead_letters import letter_id
@@ -19,6 +20,7 @@ from pipeline.topics import (
     ACCOUNT_COMMANDS,
     CREDIT_STATUS,
     DEAD_LETTERS,
+    INVOICES,
     LEDGER_ENTRIES,
     LEDGER_OUTPUTS,
     LEDGER_STATE,
@@ -45,7 +47,7 @@ def said(outputs: Outputs, status: Latest, cells: Latest, at_micros: int) -> dic
     """One partition's outputs and memory in a form that does not depend on where chunks end (R44).
 
     Record by record, but for two: of burns their sums (R38a), of status what was told last of each thing, and held at
-    `at_micros`.
+    `at_micros`. What a month's end brings several organisations may come in any order of theirs.
     """
     events = map(read_event, outputs.get(LEDGER_ENTRIES.name, ()))
     entries = [event for event in events if isinstance(event, LedgerEntry)]
@@ -54,7 +56,8 @@ def said(outputs: Outputs, status: Latest, cells: Latest, at_micros: int) -> dic
         **{topic.name: list(outputs.get(topic.name, ())) for topic in LEDGER_OUTPUTS},
         DEAD_LETTERS.name: list(map(letter_in_place, outputs.get(DEAD_LETTERS.name, ()))),
         PRICED_USAGE.name: [in_place(line) for line in b"".join(outputs.get(PRICED_USAGE.name, ())).splitlines()],
-        LEDGER_ENTRIES.name: [entry for entry in entries if not is_burn(entry)],
+        LEDGER_ENTRIES.name: sorted([entry for entry in entries if not is_burn(entry)], key=attrgetter("org_id")),
+        INVOICES.name: sorted(map(read_event, outputs.get(INVOICES.name, ())), key=attrgetter("org_id")),
         "burns": sorted(burns(entries).items()),
         CREDIT_STATUS.name: [lasting(key, status[key], at_micros) for key in sorted(status)],
         "decisions": [decision(status, key, at_micros) for key in sorted(status) if key.startswith(b'["member"')],
@@ -96,7 +99,10 @@ def burns(entries: Iterable[LedgerEntry]) -> Counter[tuple[str, ...]]:
 def balances_add_up(entries: Iterable[LedgerEntry]) -> None:
     """Each entry goes on where the one before it ended, so no burn is missing, double or out of order."""
     balances: Counter[tuple[str, str]] = Counter()
+    latest_seq: Counter[str] = Counter()
     for entry in entries:
+        assert entry.org_seq >= latest_seq[entry.org_id], f"{entry} after {latest_seq[entry.org_id]}"
+        latest_seq[entry.org_id] = entry.org_seq
         account = entry.org_id, entry.account
         balances[account] += entry.amount_picousd
         assert entry.balance_after_picousd == balances[account], f"{entry} after a balance of {balances[account]}"

@@ -58,6 +58,8 @@ def test_help_names_every_command_and_loads_no_library_of_the_parts() -> None:
         "simulate",
         "prove",
         "dead-letters",
+        "invoice",
+        "statement",
         "import",
     ):
         assert f"\n  {command} " in done.stdout

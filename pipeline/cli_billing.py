@@ -1,0 +1,104 @@
+"""`usage-credits invoice` and `statement`: options in; calls of pipeline/invoices out."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.cli_options import AS_JSON, DATA_DIR
+
+STATES = ("open", "draft", "finalized")
+
+
+def _month(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    from schemas.month import Month
+
+    try:
+        return None if text is None else str(Month.parse(text))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+MONTH = click.option("--month", callback=_month, help="Such as 2026-02.")
+
+
+@click.group()
+def invoice() -> None:
+    """Drafts and invoices, out of ClickHouse: listed, shown, exported, and each cent explained."""
+
+
+@invoice.command("list")
+@click.option("--org", "org_ids", multiple=True, help="May be repeated.")
+@MONTH
+@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="May be repeated.")
+@DATA_DIR
+@AS_JSON
+def list_invoices(
+    org_ids: tuple[str, ...], month: str | None, states: Any, data_dir: Path | None, as_json: bool
+) -> None:
+    """A line each. `open`: the month runs; `draft`: it ended, late usage is still added."""
+    from pipeline.invoices.command import run_list
+    from pipeline.invoices.reading import Wanted
+
+    run_list(Wanted(org_ids, month or "", states=states), data_dir, as_json=as_json)
+
+
+@invoice.command()
+@click.argument("org_id", metavar="ORG")
+@click.argument("which", metavar="NUMBER|MONTH")
+@click.option("--why", "line", type=click.IntRange(min=1), metavar="LINE", help="What a line is made of.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Of --why: so many events.")
+@DATA_DIR
+@AS_JSON
+def show(org_id: str, which: str, line: int | None, limit: int, data_dir: Path | None, as_json: bool) -> None:
+    """One invoice with its lines, by its number (7), month (2026-02), or month and part (2026-02.2).
+
+    With --why LINE, the usage events that a line is made of, and the query that finds them.
+    """
+    from pipeline.invoices.command import run_show, run_why
+
+    if line is None:
+        run_show(org_id, which, data_dir, as_json=as_json)
+    else:
+        run_why(org_id, which, line, limit, data_dir, as_json=as_json)
+
+
+@invoice.command()
+@click.argument("org_id", metavar="[ORG", required=False)
+@click.argument("which", metavar="[NUMBER|MONTH]]", required=False)
+@MONTH
+@click.option("--format", "as_format", type=click.Choice(["html", "csv", "json"]), default="html", show_default=True)
+@click.option("--output", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Otherwise stdout.")
+@DATA_DIR
+def export(
+    org_id: str | None, which: str | None, month: str | None, as_format: Any, output: Path | None, data_dir: Path | None
+) -> None:
+    """One invoice, all of an organisation, or all of a --month: pages to print, a row per line (csv), or json."""
+    from dataclasses import replace
+
+    from pipeline.invoices.command import run_export, wanted_of
+    from pipeline.invoices.reading import Wanted
+
+    if org_id is None and month is None:
+        raise click.UsageError("name an organisation, or a --month")
+    if which is not None and month is not None:
+        raise click.UsageError("name NUMBER or MONTH, or give --month")
+    wanted = wanted_of(org_id, which) if org_id and which else Wanted((org_id,) if org_id else ())
+    run_export(replace(wanted, month=month) if month else wanted, as_format, output, data_dir)
+
+
+@click.group()
+def statement() -> None:
+    """What a wallet did in a month (Team), out of ClickHouse."""
+
+
+@statement.command("show")
+@click.argument("org_id", metavar="ORG")
+@click.argument("month", metavar="[MONTH]", required=False, callback=_month)
+@DATA_DIR
+@AS_JSON
+def show_statement(org_id: str, month: str | None, data_dir: Path | None, as_json: bool) -> None:
+    """An organisation's statements side by side, or that of one MONTH."""
+    from pipeline.invoices.command import run_statement
+
+    run_statement(org_id, month, data_dir, as_json=as_json)
