@@ -88,6 +88,8 @@ def change_plan(change: Change, command: ChangePlan) -> None:
     change.before, change.after = {"plan": organization.plan}, {"plan": command.plan}
     if command.plan == "team":
         change.events += finalize_all(change.state, organization, "plan_changed", change.at_micros, change.rules)
+        # Months that closed before have no statement.
+        booking.wallet.stated_through = max(booking.wallet.stated_through, change.state.calendar.closed_through)
     organization.plan = command.plan
     if command.plan == "team":
         requests.close_all(change.state, organization, "plan_changed", change.at_micros)

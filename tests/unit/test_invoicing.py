@@ -329,6 +329,12 @@ def test_a_statements_opening_is_the_closing_of_the_one_before_and_late_usage_is
     ]
 
 
+def test_months_that_closed_before_an_organisation_came_to_team_have_no_statement(ledger: LedgerInMemory) -> None:
+    ledger.commands(change_plan("team", "to-team"), at=MAY_CLOSES)
+    ledger.wait_until(JUNE_CLOSES)
+    assert [str(found.month) for found in billed(ledger)] == ["2026-06"]
+
+
 # However it is made.
 
 
