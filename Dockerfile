@@ -3,6 +3,8 @@
 FROM python:3.12-slim
 
 RUN useradd --create-home --uid 10001 usage-credits
+# A volume that is mounted there belongs to whom the folder belongs to.
+RUN install --directory --owner usage-credits /var/lib/usage-credits/identities
 WORKDIR /srv/usage-credits
 
 COPY pyproject.toml README.md LICENSE NOTICE ./

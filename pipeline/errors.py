@@ -73,7 +73,7 @@ def _clickhouse() -> str:
 
 def _settings(error: "ValidationError") -> str:
     problems = [
-        f"{str(problem['loc'][0]).upper()}={problem['input']!r}: {problem['msg']}"
+        f"{str(problem['loc'][0]).upper()}={problem['input']!r}: {problem['msg']}" if problem["loc"] else problem["msg"]
         for problem in error.errors(include_url=False)
     ]
     return "settings (environment or .env): " + "; ".join(problems)

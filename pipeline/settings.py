@@ -4,9 +4,9 @@ Every variable is the field's name in capitals: KAFKA_BOOTSTRAP_SERVERS, CLICKHO
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.domain.rules import Rules
@@ -31,7 +31,10 @@ class Settings(BaseSettings):
     clickhouse_database: str = "usage_credits"
 
     partitions: int = Field(4, ge=1, description="of every topic; fixed for a cluster's life (R43)")
-    replication_factor: int = Field(1, ge=1)
+    replication_factor: int = Field(1, ge=1, description="of topics that are made now; in production 3")
+    min_insync_replicas: int | None = Field(
+        None, ge=1, description="of topics that are made now; unset: one less than REPLICATION_FACTOR, at least 1"
+    )
     topic_prefix: str = Field("", description="before every topic's name and group id")
     mode: Mode = Field("live", description="replay: arrival is the producer's timestamp (R44)")
     horizon_days: int = Field(HORIZON_DAYS, ge=1, description="R17")
@@ -49,6 +52,20 @@ class Settings(BaseSettings):
     def rules(self) -> Rules:
         """What an operator may set of the rules."""
         return Rules(horizon_days=self.horizon_days, suppress_zero_invoices=self.suppress_zero_invoices)
+
+    @model_validator(mode="after")
+    def _can_be_written(self) -> Self:
+        if self.written_replicas > self.replication_factor:
+            raise ValueError(
+                f"MIN_INSYNC_REPLICAS={self.min_insync_replicas} is more than "
+                f"REPLICATION_FACTOR={self.replication_factor}: nothing could be written"
+            )
+        return self
+
+    @property
+    def written_replicas(self) -> int:
+        """How many replicas have a record before it counts as written: one broker may be lost."""
+        return self.min_insync_replicas or max(1, self.replication_factor - 1)
 
     def kafka(self) -> dict[str, Any]:
         """What every aiokafka client takes to reach the brokers."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pipeline.proof.reading import Ends, Record, consumer, open_reader, places
+from pipeline.reading import Ends, Record, consumer, open_reader, places
 from pipeline.settings import Settings
 from pipeline.topics import ACCOUNT_COMMANDS, LEDGER_JOURNAL, USAGE_EVENTS, Topic
 

@@ -128,6 +128,7 @@ def _settings(cluster: EmbeddedCluster) -> Settings:
         kafka_security_protocol="PLAINTEXT",
         clickhouse_url=cluster.clickhouse.url,
         replication_factor=1,
+        min_insync_replicas=None,
         topic_prefix="",
         mode=cluster.mode,
         data_dir=cluster.data_dir,

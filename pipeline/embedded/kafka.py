@@ -36,6 +36,7 @@ class EmbeddedKafka(EmbeddedServer):
         *,
         port: int = 0,
         settings: Mapping[str, str] = MappingProxyType({}),
+        new_cluster_id: str | None = None,
         on_progress: Callable[[str], None] | None = None,
     ) -> None:
         """Nothing is started yet.
@@ -44,10 +45,12 @@ class EmbeddedKafka(EmbeddedServer):
             data_dir: made if absent; data, log and settings lie there.
             port: 0 for any free one; the directory keeps its port while it can.
             settings: broker settings; they win over ours.
+            new_cluster_id: of a cluster that is made now, the same for all its nodes; any, if absent.
             on_progress: is told in words what happens.
         """
         super().__init__(data_dir, port, on_progress)
         self._broker_settings = dict(settings)
+        self._new_cluster_id = new_cluster_id or random_cluster_id()
         self._java: KafkaJava | None = None
         self._log_dir = self.data_dir / "log"
         self._log_file = self.data_dir / "kafka.log"
@@ -110,9 +113,8 @@ class EmbeddedKafka(EmbeddedServer):
         half_made = self._log_dir.with_name("log.half-made")
         shutil.rmtree(half_made, ignore_errors=True)
         self._write_settings(half_made, controller_port)
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # With a "=", because an id may begin with a dash.
-        arguments = ("format", f"--cluster-id={cluster_id}", f"--config={self._settings_file}")
+        arguments = ("format", f"--cluster-id={self._new_cluster_id}", f"--config={self._settings_file}")
         self._say(f"making a new cluster in {self._log_dir}")
         command = java.tool("kafka.tools.StorageTool", *arguments)
         try:
@@ -131,6 +133,11 @@ class EmbeddedKafka(EmbeddedServer):
 
     def _gist(self, said: str) -> str:
         return f"{_telling_line(said)}; see {self._log_file}"
+
+
+def random_cluster_id() -> str:
+    """One that no other cluster has."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 def _cluster_id(log_dir: Path) -> str:

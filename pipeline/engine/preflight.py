@@ -42,7 +42,8 @@ async def cluster_when_ready(settings: EngineSettings) -> Cluster:
     """Wait until Kafka answers, and check the topics.
 
     Raises:
-        Refused: topics are missing, differ in their partition counts, or do not fit the mode.
+        Refused: topics are missing, differ in their partition counts, do not fit the mode, or may hold what cannot be
+            read.
     """
     wait_seconds = 1.0
     while True:
@@ -74,7 +75,9 @@ async def _look(settings: EngineSettings) -> Cluster:
         timed = [*settings.inputs.values()]
         if settings.mode == "live":
             timed.append(settings.topic(settings.ledger_journal))
-        check_timestamps(settings.mode, await _timestamp_types(admin, timed))
+        check_timestamps(settings.mode, await _values(admin, timed, "message.timestamp.type"))
+        inputs = [*settings.inputs.values()]
+        check_compression(settings.brokers, await _values(admin, inputs, "compression.type"))
         return Cluster(str((await admin.describe_cluster())["cluster_id"]), partitions)
     finally:
         await admin.close()
@@ -101,8 +104,22 @@ def check_timestamps(mode: Mode, types: Mapping[str, str]) -> None:
         )
 
 
-async def _timestamp_types(admin: AIOKafkaAdminClient, topics: Iterable[str]) -> dict[str, str]:
-    setting = "message.timestamp.type"
+def check_compression(brokers: str, types: Mapping[str, str]) -> None:
+    """A batch that some producer compressed with lz4, snappy or zstd could not be read: the broker must undo it."""
+    wrong = [topic for topic, kind in types.items() if kind != "uncompressed"]
+    if wrong:
+        commands = "".join(
+            f"\n  kafka-configs.sh --bootstrap-server {brokers} --alter --entity-type topics --entity-name {topic} "
+            "--add-config compression.type=uncompressed"
+            for topic in wrong
+        )
+        raise Refused(
+            f"inputs need compression.type=uncompressed, or a producer's codec could stop their partitions; "
+            f"{', '.join(wrong)} differ. Run:{commands}"
+        )
+
+
+async def _values(admin: AIOKafkaAdminClient, topics: Iterable[str], setting: str) -> dict[str, str]:
     resources = [ConfigResource(ConfigResourceType.TOPIC, topic, configs={setting: None}) for topic in topics]
     return {
         name: entry[1]

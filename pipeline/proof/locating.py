@@ -13,8 +13,8 @@ import msgspec
 
 from pipeline.proof.equations import CLICKHOUSE, Equation, Found
 from pipeline.proof.published import Mark, Row, at, read, rows_of
-from pipeline.proof.reading import Ends, Reader, places
 from pipeline.proof.stored import StoredRow, StoredRows
+from pipeline.reading import Ends, Reader, places
 from pipeline.settings import Settings
 from pipeline.topics import (
     ACCOUNT_EVENTS,

@@ -21,10 +21,10 @@ from pipeline.proof.equations import Equation, Found, equations
 from pipeline.proof.locating import Locator
 from pipeline.proof.outcome import AsOf, PartitionProof, Proof
 from pipeline.proof.published import PricedRows, Published
-from pipeline.proof.reading import Ends, Reader, open_reader, places
 from pipeline.proof.remembered import Remembered
 from pipeline.proof.stored import StoredRows
 from pipeline.proof.sums import Sums
+from pipeline.reading import Ends, Reader, open_reader, places
 from pipeline.settings import Settings
 from pipeline.topics import DEAD_LETTERS, LEDGER_ENTRIES, LEDGER_STATE, PRICED_USAGE, USAGE_EVENTS
 from pipeline.topics_admin import check_topics

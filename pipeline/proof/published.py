@@ -13,8 +13,8 @@ import msgspec
 from pipeline.agents.decoding import decode_record
 from pipeline.engine.records import is_tick
 from pipeline.errors import Mendable
-from pipeline.proof.reading import Record
 from pipeline.proof.sums import Sums
+from pipeline.reading import Record
 from pipeline.topics import ACCOUNT_COMMANDS, DEAD_LETTERS, LEDGER_ENTRIES, PRICED_USAGE, USAGE_EVENTS
 from schemas.dead_letters import MAX_RECORD_BYTES
 

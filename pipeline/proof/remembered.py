@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from pipeline.engine.journal import ENGINE_CELL, EngineCell, decode_cell
-from pipeline.proof.reading import Record
 from pipeline.proof.sums import MonthSums, Sums
+from pipeline.reading import Record
 
 
 class Counters(msgspec.Struct):

@@ -22,7 +22,7 @@ from pipeline.engine.journal import ENGINE_CELL, JournalLine, Range, decode_jour
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.transaction import Write
 from pipeline.errors import Mendable
-from pipeline.proof.reading import open_reader, places
+from pipeline.reading import open_reader, places
 from pipeline.rebuild.follower import Diverged, Follower, MachineFor
 from pipeline.rebuild.sameness import Cells, OutputCheck, changes, first_cell_amiss, first_status_amiss
 from pipeline.rebuild.streams import Kept, Stream, open_streams

@@ -30,9 +30,15 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """All of it."""
+    """All of it.
+
+    Attributes:
+        ends_micros: when all is over. It is told once the last slice is read, forwards included: what is taken after
+            the last tick would leave spend that is told 10 s later, and that instant would never come.
+    """
 
     slices: list[Slice]
+    ends_micros: int
 
     def as_it_lies(self, partitions: int) -> list[Outgoing]:
         """Every record and every tick but the last ones, in the order of offsets."""
@@ -44,10 +50,6 @@ class Load:
             for topic in _TOPICS.values():
                 found += [Outgoing(topic, None, b"", piece.until_micros, number) for number in range(partitions)]
         return found
-
-    @property
-    def ends_micros(self) -> int:
-        return self.slices[-1].until_micros
 
 
 def load_of(seed: int, slices: int, partitions: int, length: int) -> Load:
@@ -62,7 +64,7 @@ def load_of(seed: int, slices: int, partitions: int, length: int) -> Load:
     records = [_record(kind, body, at, partitions) for at, kind, body in said if kind in _TOPICS]
     now = history.auditor.now + SECOND
     records += _misplaced(history.auditor, Random(seed), now, partitions)
-    return Load(_cut(records, slices, now + 20 * SECOND))
+    return Load(_cut(records, slices, now + SECOND), now + 20 * SECOND)
 
 
 def _record(kind: str, body: dict[str, object], at: int, partitions: int) -> Outgoing:

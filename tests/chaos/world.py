@@ -1,11 +1,13 @@
-"""Everything that can fail, a process each: a directory in; a broker, a ClickHouse, two workers and a sink out.
+"""Everything that can fail, a process each: a directory in; brokers, a ClickHouse, two workers and a sink out.
 
-The second worker reaches the broker through a proxy.
+The second worker reaches the brokers through proxies. The first one keeps its identities on a disk that can be full.
 """
 
+import json
 import os
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGKILL, Signals
@@ -14,17 +16,20 @@ from typing import IO, Self
 
 from pipeline.demo.system import environment
 from pipeline.embedded.clickhouse import EmbeddedClickHouse
-from pipeline.embedded.kafka import EmbeddedKafka
-from pipeline.embedded.ports import free_port
 from pipeline.settings import Settings
-from tests.chaos.proxy import Proxy
+from tests.chaos.brokers import Brokers
+from tests.chaos.small_disk import SmallDisk
 from tests.support.ledger_cluster import ROOT
 
 PARTITIONS = 4
 SESSION_SECONDS = 3.0
 
-LEDGER = ("-m", "tests.support.ledger_cluster", "{}")
 SINK = ("-m", "pipeline.cli", "sink")
+
+
+def ledger(**oddities: object) -> tuple[str, ...]:
+    """A ledger with chunks of a few records, and what else is odd about it (tests/support/ledger_cluster.py)."""
+    return ("-m", "tests.support.ledger_cluster", json.dumps(oddities))
 
 
 @dataclass(slots=True)
@@ -40,9 +45,10 @@ class Process:
     def __post_init__(self) -> None:
         self._log = (self.settings.data_dir / f"{self.name}.log").open("ab")
 
-    def start(self) -> None:
+    def start(self, arguments: tuple[str, ...] | None = None) -> None:
+        """Start it, for once with other arguments."""
         self._process = subprocess.Popen(
-            [sys.executable, *self.arguments],
+            [sys.executable, *(arguments or self.arguments)],
             cwd=ROOT,
             env=environment(self.settings),
             stdin=subprocess.DEVNULL,
@@ -79,37 +85,36 @@ class Process:
 
 
 class World:
-    """What runs during a chaos run; `settings` are those of who looks on."""
+    """What runs during a chaos run; `settings` are those of who looks on.
 
-    def __init__(self, directory: Path) -> None:
-        port, controller, self.proxied_port, proxy_port = (free_port() for _ in range(4))
-        here = "127.0.0.1"
-        self.kafka = EmbeddedKafka(
-            directory / "kafka",
-            port=port,
-            settings={
-                "controller.quorum.voters": f"1@{here}:{controller}",
-                "listeners": f"CLIENT://{here}:{port},CONTROLLER://{here}:{controller},"
-                f"PROXIED://{here}:{self.proxied_port}",
-                "advertised.listeners": f"CLIENT://{here}:{port},PROXIED://{here}:{proxy_port}",
-                "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
-            },
-        )
+    Attributes:
+        disk: where the first worker keeps its identities; None if this machine lets nobody mount one.
+    """
+
+    def __init__(self, directory: Path, brokers: int = 1) -> None:
+        self.brokers = Brokers(directory, brokers)
         self.clickhouse = EmbeddedClickHouse(directory / "clickhouse")
-        self.proxy = Proxy(proxy_port, self.proxied_port)
-        self._directory = directory
-        self._proxied = f"{here}:{proxy_port}"
+        self.disk = SmallDisk(directory / "small-disk") if SmallDisk.can_be_made() else None
         self.processes: dict[str, Process] = {}
+        self._directory = directory
+        self._opened = AsyncExitStack()
 
     async def start(self) -> Settings:
         """Start the servers; the settings under which they are reached."""
-        self.kafka.start()
+        self._opened.callback(self.brokers.stop)
+        self.brokers.start()
+        self._opened.callback(self.clickhouse.stop)
         self.clickhouse.start()
-        await self.proxy.open()
+        for proxy in self.brokers.proxies:
+            self._opened.push_async_callback(proxy.cut)
+            await proxy.open()
+        if self.disk is not None:
+            self._opened.enter_context(self.disk)
         self.settings = Settings(
-            kafka_bootstrap_servers=self.kafka.bootstrap_servers,
+            kafka_bootstrap_servers=self.brokers.addresses,
             clickhouse_url=self.clickhouse.url,
             partitions=PARTITIONS,
+            replication_factor=self.brokers.replicas,
             mode="replay",
             session_timeout_ms=int(SESSION_SECONDS * 1_000),
             data_dir=self._directory,
@@ -117,14 +122,20 @@ class World:
         return self.settings
 
     def start_processes(self) -> None:
-        """Two workers and a sink; the topics are there."""
-        proxied = self.settings.model_copy(update={"kafka_bootstrap_servers": self._proxied})
+        """Two workers, each with a disk of its own, and a sink; the topics are there."""
+        disk = self.disk.directory if self.disk is not None else self._directory / "identities-1"
+        first = {"identities_dir": disk}
+        second = {
+            "identities_dir": self._directory / "identities-2",
+            "kafka_bootstrap_servers": self.brokers.proxied_addresses,
+        }
         self.processes = {
-            "ledger-1": Process("ledger-1", LEDGER, self.settings),
-            "ledger-2": Process("ledger-2", LEDGER, proxied),
+            "ledger-1": Process("ledger-1", ledger(), self.settings.model_copy(update=first)),
+            "ledger-2": Process("ledger-2", ledger(), self.settings.model_copy(update=second)),
             "sink": Process("sink", SINK, self.settings),
         }
         for process in self.processes.values():
+            self._opened.callback(process.close)
             process.start()
 
     def check(self) -> None:
@@ -136,14 +147,14 @@ class World:
         return "\n".join(f"{name}:\n{process.last_words()}" for name, process in self.processes.items())
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self._opened.aclose()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for process in self.processes.values():
-            process.close()
-        await self.proxy.cut()
-        self.clickhouse.stop()
-        self.kafka.stop()
+        await self._opened.aclose()

@@ -13,5 +13,9 @@ FAULTS = int(os.environ.get("CHAOS_FAULTS", "4"))
 
 @pytest.mark.timeout(60 + 40 * FAULTS)
 async def test_what_comes_out_of_chaos_is_what_nobody_disturbed_would_have_said() -> None:
-    struck = await run(seed=2, faults=FAULTS)
-    assert len(struck) == FAULTS
+    assert len((await run(seed=2, faults=FAULTS)).struck) == FAULTS
+
+
+@pytest.mark.timeout(300)
+async def test_of_three_brokers_one_may_fail() -> None:
+    assert len((await run(seed=3, faults=3, brokers=3)).struck) == 3

@@ -1,5 +1,6 @@
 """Workers are killed, stopped, ended, and their broker too; what comes out is exactly a plain recomputation (R43)."""
 
+import re
 import signal
 from pathlib import Path
 
@@ -130,6 +131,26 @@ async def test_a_worker_told_to_end_finishes_its_transactions_and_leaves_the_gro
             first.signal(signal.SIGTERM)
             assert await first.ended() == 0
             assert "transaction failed" not in first.log.read_text()
+            workers.start()
+            await topics.settle()
+        topics.check()
+        assert len(topics.lines()) == 3_000
+
+
+@pytest.mark.parametrize("off_seconds", [-3_600, 3_600])
+async def test_a_worker_whose_clock_is_an_hour_off_ends_and_has_written_nothing(
+    settings: EngineSettings, tmp_path: Path, off_seconds: int
+) -> None:
+    async with cluster(settings) as topics:
+        with toy_workers(settings, tmp_path) as workers:
+            await send_some(topics)
+            wrong = workers.start(toy=SLOW, clock_off_seconds=off_seconds)
+            assert await wrong.ended() == 1
+            said = re.search(r"this machine's clock is ([+-][\d.]+) s off the broker's", wrong.log.read_text())
+            assert said is not None
+            assert float(said[1]) == pytest.approx(off_seconds, abs=5)
+            await topics.catch_up()
+            assert topics.lines() == []
             workers.start()
             await topics.settle()
         topics.check()

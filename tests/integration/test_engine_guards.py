@@ -372,6 +372,17 @@ async def test_topics_of_the_other_mode_are_refused(settings: EngineSettings) ->
         await cluster_when_ready(settings)
 
 
+async def test_inputs_that_keep_a_producers_codec_are_refused_and_the_command_named(settings: EngineSettings) -> None:
+    await make_topics(settings, PARTITIONS, {"account-commands": {"compression.type": "producer"}})
+    topic = settings.topic("account-commands")
+    command = (
+        f"kafka-configs.sh --bootstrap-server {settings.brokers} --alter --entity-type topics --entity-name {topic} "
+        "--add-config compression.type=uncompressed"
+    )
+    with pytest.raises(Refused, match=re.escape(f"{topic} differ. Run:\n  {command}") + "$"):
+        await cluster_when_ready(settings)
+
+
 async def test_an_absent_broker_is_waited_for_and_the_setting_named(caplog: pytest.LogCaptureFixture) -> None:
     settings = engine_settings(f"127.0.0.1:{free_port()}", "")
     with caplog.at_level(logging.WARNING, "pipeline.engine"):

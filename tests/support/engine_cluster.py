@@ -272,7 +272,7 @@ async def make_topics(settings: EngineSettings, partitions: int, configs: Mappin
 
 
 def _config(mode: Mode, timestamps: str) -> dict[str, str]:
-    config = {"message.timestamp.type": timestamps, "retention.ms": "-1"}
+    config = {"message.timestamp.type": timestamps, "retention.ms": "-1", "compression.type": "uncompressed"}
     if mode == "replay":
         config |= {f"message.timestamp.{side}.max.ms": str(2**63 - 1) for side in ("before", "after")}
     return config

@@ -1,8 +1,9 @@
 """The real ledger on a real Kafka: settings come in; workers, each a process, and what they wrote go out.
 
-A worker here is `usage-credits ledger` with chunks of a few records, and it may be told to kill itself at a commit:
+A worker here is `usage-credits ledger` with chunks of a few records, and identities on disk after a few more. It may be
+told to kill itself at a commit, and its clock may be off:
 
-    python -m tests.support.ledger_cluster '{"commit": 40, "moment": "before"}'
+    python -m tests.support.ledger_cluster '{"commit": 40, "moment": "before", "clock_off_seconds": 3600}'
 """
 
 import asyncio
@@ -24,12 +25,14 @@ from pipeline.demo.system import environment
 from pipeline.settings import Settings
 from pipeline.topics import CREDIT_STATUS, LEDGER_OUTPUTS, LEDGER_STATE
 from schemas.status import ClockStatus, read_status
+from tests.support.wrong_clock import set_the_clock
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 90.0
 
 MOST_RECORDS = 4
 MOST_BYTES = 3_000
+MOST_ADDS = 3
 
 
 WRITTEN = (*LEDGER_OUTPUTS, LEDGER_STATE)
@@ -135,9 +138,11 @@ def make_chunks_small() -> None:
     """A chunk ends with the slice that makes it full, so both are cut down."""
     from pipeline.agents import ledger_machine
     from pipeline.engine import work
+    from pipeline.engine.disk_identities import store
 
     work.SLICE_RECORDS["usage"] = MOST_RECORDS
     ledger_machine.MAX_CHUNK_BYTES = MOST_BYTES
+    store.SEAL_ADDS = MOST_ADDS
 
 
 def die_at(death: Death) -> None:
@@ -156,7 +161,10 @@ def die_at(death: Death) -> None:
     AIOKafkaProducer.commit_transaction = commit_and_die
 
 
-def main(death: dict[str, Any]) -> None:
+def main(clock_off_seconds: float = 0.0, **death: Any) -> None:
+    if clock_off_seconds:
+        set_the_clock(clock_off_seconds)
+
     from pipeline.processes import run_ledger
 
     make_chunks_small()
@@ -166,4 +174,4 @@ def main(death: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(**json.loads(sys.argv[1]))

@@ -36,6 +36,7 @@ from pipeline.engine.contract import (
 )
 from pipeline.engine.partitioning import partition_of
 from pipeline.engine.records import arrival_micros
+from tests.support.wrong_clock import set_the_clock
 
 OUT = "toy-out"
 CLOCK = "toy-clock"
@@ -175,6 +176,8 @@ def main(options_json: str) -> None:
     from pipeline.engine.work import answer
 
     options = json.loads(options_json)
+    if off_seconds := options.pop("clock_off_seconds"):
+        set_the_clock(off_seconds)
     partitions, data_dir = options.pop("partitions"), Path(options.pop("data_dir"))
     toy = options.pop("toy", {})
     signal_itself_in_transaction(**options.pop("fault", {}))

@@ -26,7 +26,13 @@ class Workers:
         self._directory = directory
         self.all: list[Worker] = []
 
-    def start(self, *, toy: dict[str, Any] | None = None, fault: dict[str, Any] | None = None) -> "Worker":
+    def start(
+        self,
+        *,
+        toy: dict[str, Any] | None = None,
+        fault: dict[str, Any] | None = None,
+        clock_off_seconds: float = 0.0,
+    ) -> "Worker":
         number = len(self.all)
         options = self._options | {
             "partitions": PARTITIONS,
@@ -34,6 +40,7 @@ class Workers:
             "identities_dir": str(self._directory / f"identities-{number}"),
             "toy": toy or {},
             "fault": fault or {},
+            "clock_off_seconds": clock_off_seconds,
         }
         worker = Worker(options, self._directory / f"worker-{number}.log")
         self.all.append(worker)

@@ -1,4 +1,4 @@
-"""Kafka as the proof reads it: partitions and ends in, committed records out; and a moment at which nothing is open."""
+"""Kafka for who only looks on: partitions and ends in, committed records out; and a moment when nothing is open."""
 
 import asyncio
 import time
@@ -92,6 +92,18 @@ class Reader:
                 elif wanted := [record for record in records if record.offset < ends[place]]:
                     self._reading.seek(place, ends[place])
                     yield wanted
+
+    async def record_at(self, place: TopicPartition, offset: int) -> Record | None:
+        """The record that lies there; None where there is none, or none any more."""
+        end = (await self.stable_ends([place]))[place]
+        if not (await self.beginnings([place]))[place] <= offset < end:
+            return None
+        self._reading.assign([place])
+        self._reading.seek(place, offset)
+        while await self._reading.position(place) <= offset:
+            for record in (await self._reading.getmany(place, timeout_ms=_POLL_MILLIS, max_records=1)).get(place, ()):
+                return record if record.offset == offset else None
+        return None
 
 
 @asynccontextmanager
