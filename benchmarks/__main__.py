@@ -1,4 +1,4 @@
-"""`python -m benchmarks [ledger | limits | members | identities | recovery]`: what is to be measured in, figures out."""
+"""`python -m benchmarks [ledger | limits | members | identities | recovery]`: what to measure in, figures out."""
 
 import argparse
 import asyncio
