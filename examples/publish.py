@@ -1,6 +1,6 @@
 """Publish one usage event, as a product would: a CloudEvent on `usage-events`, keyed by the organisation.
 
-usage: python examples/publish.py [ORG_ID USER_ID]      (KAFKA_BOOTSTRAP_SERVERS says where)
+usage: python examples/publish.py [ORG_ID USER_ID [OUTPUT_TOKENS]]      (KAFKA_BOOTSTRAP_SERVERS says where)
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from aiokafka import AIOKafkaProducer
 
 
-async def publish(org_id: str, user_id: str) -> None:
+async def publish(org_id: str, user_id: str, output_tokens: str = "800") -> None:
     event = {
         "specversion": "1.0",
         "type": "usage-credits.usage.v1",
@@ -28,7 +28,7 @@ async def publish(org_id: str, user_id: str) -> None:
             "model": "claude-sonnet-4-6",
             "funding": "credits",
             "input_tokens": 1_200,
-            "output_tokens": 800,
+            "output_tokens": int(output_tokens),
             "cache_read_tokens": 45_000,
         },
     }
@@ -47,5 +47,4 @@ async def publish(org_id: str, user_id: str) -> None:
 
 
 if __name__ == "__main__":
-    org_id, user_id = sys.argv[1:] or ("northwind", "nadia")
-    asyncio.run(publish(org_id, user_id))
+    asyncio.run(publish(*(sys.argv[1:] or ("northwind", "nadia"))))

@@ -9,7 +9,6 @@ from pipeline.agents.ledger import ledger
 from pipeline.agents.ledger_machine import LedgerMachine
 from pipeline.dead_letters.storm import PoisonAlarm, Threshold
 from pipeline.domain.pricing import CompiledPrices
-from pipeline.domain.rules import Rules
 from pipeline.engine.contract import Identities, MachineFactory
 from pipeline.engine.faust_app import faust_app
 from pipeline.engine.settings import EngineSettings
@@ -48,7 +47,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
 def machine_factory(settings: Settings) -> MachineFactory:
     """Makes the ledger of one partition."""
     prices = CompiledPrices(load_price_book())
-    rules = Rules(horizon_days=settings.horizon_days)
+    rules = settings.rules
 
     def new_machine(partition: int, identities: Identities) -> LedgerMachine:
         return LedgerMachine(partition, identities, partitions=settings.partitions, prices=prices, rules=rules)

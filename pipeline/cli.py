@@ -4,13 +4,14 @@ Thin on purpose: every body lies in the part it belongs to and is imported when 
 """
 
 import sys
-from functools import wraps
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import click
 
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
+from pipeline.cli_dead_letters import dead_letters
+from pipeline.cli_options import AS_JSON, DATA_DIR
+
 PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 
 
@@ -146,7 +147,7 @@ def price(file: BinaryIO, rejects: BinaryIO | None, book: Path | None) -> None:
 
 
 @main.command()
-@click.argument("accounts", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("accounts", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("usage", nargs=-1, type=click.File("rb"))
 @click.option(
     "--claude-code",
@@ -173,10 +174,13 @@ def price(file: BinaryIO, rejects: BinaryIO | None, book: Path | None) -> None:
     help="What if: another price book.",
 )
 @click.option("--from", "from_month", metavar="MONTH", help="From when the what-if holds, such as 2026-02.")
-@click.option("--strict", is_flag=True, help="Exit with 1 if a command was refused or anything became a dead letter.")
+@click.option("--month", metavar="MONTH", help="Of ClickHouse, such as 2026-02: price it again, with --price-book.")
+@click.option("--org", "org_ids", multiple=True, help="Goes with --month: of this organisation alone; may be repeated.")
+@DATA_DIR
+@click.option("--strict", is_flag=True, help="Exit with 1 if anything was refused, a dead letter, or has no price.")
 @AS_JSON
 def simulate(
-    accounts: Path,
+    accounts: Path | None,
     usage: tuple[BinaryIO, ...],
     logs: tuple[Path, ...],
     org_id: str | None,
@@ -186,17 +190,40 @@ def simulate(
     set_limits: tuple[str, ...],
     book: Path | None,
     from_month: str | None,
+    month: str | None,
+    org_ids: tuple[str, ...],
+    data_dir: Path | None,
     strict: bool,
     as_json: bool,
 ) -> None:
     """What the ledger would say: an ACCOUNTS file (YAML) and USAGE in (NDJSON, - is stdin); nothing is started.
 
     With --set-limit or --price-book, what would be beside what was. The accounts file: examples/README.md.
+
+    With --month instead, what organisations would have paid for that month by another price book; nothing is written.
     """
     from pipeline.importers.command import Whose
     from pipeline.simulate.command import WhatIf, run_simulate
     from pipeline.simulate.scenario import WrongUsage
 
+    if month is not None:
+        if any((accounts, usage, logs, org_id, user_id, funding, until, set_limits, from_month)):
+            raise click.UsageError(
+                "--month takes usage from ClickHouse; only --price-book, --org, --data-dir go with it"
+            )
+        if book is None:
+            raise click.UsageError("--month prices a month again; name the other book with --price-book")
+        from pipeline.simulate.repriced import run_reprice
+
+        try:
+            has_all = run_reprice(month, book, org_ids, data_dir, as_json=as_json)
+        except WrongUsage as error:
+            raise click.UsageError(str(error)) from None
+        sys.exit(1 if strict and not has_all else 0)
+    if accounts is None:
+        raise click.UsageError("no ACCOUNTS file; or name a --month of ClickHouse")
+    if org_ids or data_dir:
+        raise click.UsageError("--org and --data-dir go with --month")
     if (org_id is None) != (user_id is None):
         raise click.UsageError("--org-id and --user-id go together")
     if not usage and not logs:
@@ -211,7 +238,7 @@ def simulate(
 
 @main.command()
 @click.argument("sql")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Of a demo that has ended; else CLICKHOUSE_URL.")
+@DATA_DIR
 @AS_JSON
 def query(sql: str, data_dir: Path | None, as_json: bool) -> None:
     """One SELECT on ClickHouse, as a table."""
@@ -324,128 +351,7 @@ def claude_code(
         _show(answer, as_json)
 
 
-@main.group("dead-letters")
-def dead_letters() -> None:
-    """What could not be processed, and why: look at it, give it to the ledger again, or discard it."""
-
-
-def _reasons(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> frozenset[Any]:
-    from schemas.dead_letters import Reason
-
-    if unknown := set(names) - set(Reason):
-        raise click.BadParameter(f"no reason {', '.join(unknown)}; there are {', '.join(Reason)}")
-    return frozenset(map(Reason, names))
-
-
-def _instant(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
-    from pipeline.simulate.accounts_shape import instant_or_day
-
-    try:
-        return None if text is None else instant_or_day(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def _wanted(command: Any) -> Any:
-    """The options that say which dead letters are meant, put together as `wanted`."""
-
-    @wraps(command)
-    def with_wanted(ids: tuple[str, ...], **others: Any) -> None:
-        from pipeline.dead_letters.cases import Wanted
-
-        names = ("reasons", "org_id", "since_micros", "until_micros")
-        command(Wanted(frozenset(ids), **{name: others.pop(name) for name in names}), **others)
-
-    for option in (
-        click.option("--until", "until_micros", callback=_instant, help="Arrived before this instant or day."),
-        click.option("--since", "since_micros", callback=_instant, help="Arrived at or after this instant or day."),
-        click.option("--org-id"),
-        click.option("--reason", "reasons", multiple=True, callback=_reasons, help="May be repeated."),
-        click.option("--id", "ids", multiple=True, help="May be repeated."),
-    ):
-        with_wanted = option(with_wanted)
-    return with_wanted
-
-
-OLDEST = click.option("--limit", type=click.IntRange(min=1), help="The oldest so many; otherwise all.")
-BY = click.option("--by", help="Who decides; otherwise the user of this machine.")
-YES = click.option("--yes", is_flag=True, help="Do not ask.")
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Tell what would come of it; write nothing.")
-
-
-@dead_letters.command("list")
-@_wanted
-@click.option("--open", "only_open", is_flag=True, help="Only those that nobody has decided on.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The newest so many.")
-@AS_JSON
-def list_dead_letters(wanted: Any, only_open: bool, limit: int, as_json: bool) -> None:
-    """Dead letters, newest first, and what became of each."""
-    from dataclasses import replace
-
-    from pipeline.dead_letters.command import run_list
-
-    run_list(replace(wanted, only_open=only_open), limit, as_json=as_json)
-
-
-@dead_letters.command("show")
-@click.argument("dead_letter_id", metavar="ID")
-@AS_JSON
-def show_dead_letter(dead_letter_id: str, as_json: bool) -> None:
-    """One dead letter: reason, origin, what mends it, and what it said."""
-    from pipeline.dead_letters.command import run_show
-
-    run_show(dead_letter_id, as_json=as_json)
-
-
-@dead_letters.command()
-@_wanted
-@OLDEST
-@click.option("--why", help="Kept with the decision.")
-@click.option("--also-forgotten", is_flag=True, help="Also what may have been taken meanwhile, too long ago to tell.")
-@BY
-@YES
-@DRY_RUN
-@AS_JSON
-def redrive(
-    wanted: Any,
-    limit: int | None,
-    why: str | None,
-    also_forgotten: bool,
-    by: str | None,
-    yes: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Give dead letters to the ledger again, each once, with their first arrival and origin.
-
-    Safe to repeat: what was redriven or discarded is left alone. Exits with 1 if any had to be held back.
-    """
-    from pipeline.dead_letters.command import operator, run_decide
-    from pipeline.dead_letters.deciding import Verdict
-
-    verdict = Verdict("redriven", by or operator(), why, also_forgotten)
-    sys.exit(0 if run_decide(wanted, limit, verdict, None if yes else _agree, dry_run=dry_run, as_json=as_json) else 1)
-
-
-@dead_letters.command()
-@_wanted
-@OLDEST
-@click.option("--why", required=True, help="Kept with the decision.")
-@BY
-@YES
-@DRY_RUN
-@AS_JSON
-def discard(wanted: Any, limit: int | None, why: str, by: str | None, yes: bool, dry_run: bool, as_json: bool) -> None:
-    """Decide that dead letters are not to be taken: for good, and with the reason why."""
-    from pipeline.dead_letters.command import operator, run_decide
-    from pipeline.dead_letters.deciding import Verdict
-
-    verdict = Verdict("discarded", by or operator(), why)
-    run_decide(wanted, limit, verdict, None if yes else _agree, dry_run=dry_run, as_json=as_json)
-
-
-def _agree(question: str) -> bool:
-    return click.confirm(question, err=True)
+main.add_command(dead_letters)
 
 
 def _show(answer: dict[str, Any], as_json: bool) -> None:

@@ -58,7 +58,6 @@ def run_migrate() -> dict[str, Any]:
 
 
 async def _sink(settings: Settings) -> None:
-    from pipeline.topics import LIMIT_BREACHES, PRICED_USAGE
     from pipeline.topics_admin import check_topics, when_kafka_is_there
     from sinks.sink import SinkConfig, run_sink
 
@@ -74,8 +73,7 @@ async def _sink(settings: Settings) -> None:
         return
     config = SinkConfig(
         kafka=settings.kafka(),
-        priced_usage_topic=settings.topic_prefix + PRICED_USAGE.name,
-        limit_breaches_topic=settings.topic_prefix + LIMIT_BREACHES.name,
+        topic_prefix=settings.topic_prefix,
         group_id=settings.topic_prefix + "sink",
         clickhouse_url=settings.clickhouse_url,
         database=settings.clickhouse_database,

@@ -128,7 +128,12 @@ class LedgerInMemory:
     def _catch_up(self) -> int | None:
         while (due_micros := self.machine.next_due_micros()) is not None and due_micros <= self.now_micros:
             self._commit(self.machine.advance(self.now_micros, budget=self.advance_budget))
+        self._catch_up_with_the_rest()
         return due_micros
+
+    def _catch_up_with_the_rest(self) -> None:
+        while self.machine.is_behind:
+            self._commit(self.machine.advance(self.now_micros, budget=self.advance_budget))
 
     def _chunk(self, records: Sequence[Record]) -> int:
         """How many were taken. Their identities are kept from the last arrival on, as the engine has it."""

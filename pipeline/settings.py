@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipeline.domain.rules import Rules
 from pipeline.topics import HORIZON_DAYS, Mode
 
 
@@ -37,6 +38,7 @@ class Settings(BaseSettings):
     topic_prefix: str = Field("", description="before every topic's name and group id")
     mode: Mode = Field("live", description="replay: arrival is the producer's timestamp (R44)")
     horizon_days: int = Field(HORIZON_DAYS, ge=1, description="R17")
+    suppress_zero_invoices: bool = Field(True, description="an invoice of 0.00 takes no number (R39)")
     poison_percent: int = Field(20, ge=1, le=99, description="more dead letters than this are a poison storm")
     poison_seconds: int = Field(60, ge=1, description="over so long a time")
     poison_events: int = Field(100, ge=1, description="of at least so many usage events of a worker")
@@ -45,6 +47,11 @@ class Settings(BaseSettings):
     identities_dir: Path | None = Field(
         None, description="local disk for what the ledger has seen (R14); unset: in DATA_DIR. May be lost at any time"
     )
+
+    @property
+    def rules(self) -> Rules:
+        """What an operator may set of the rules."""
+        return Rules(horizon_days=self.horizon_days, suppress_zero_invoices=self.suppress_zero_invoices)
 
     @model_validator(mode="after")
     def _can_be_written(self) -> Self:

@@ -5,6 +5,7 @@ prices are exact, in any order. No float ever holds money. Source: docs/rules.md
 """
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated
 
@@ -47,6 +48,17 @@ def spend_for_people(picousd: int) -> str:
 def headroom_for_people(picousd: int) -> str:
     """Dollars and cents, rounded down: how headroom and balances are shown (R13)."""
     return _cents(picousd)
+
+
+def exact_for_people(amounts_picousd: Iterable[int]) -> list[str]:
+    """Exact dollars for one column: all with as many decimals as one of them needs, at least two, at most twelve."""
+    amounts = list(amounts_picousd)
+    fractions = [f"{abs(amount) % PICOUSD_PER_USD:012d}" for amount in amounts]
+    decimals = max((len(fraction.rstrip("0")) for fraction in fractions), default=2)
+    return [
+        f"{'-' if amount < 0 else ''}${abs(amount) // PICOUSD_PER_USD:,}.{fraction[: max(decimals, 2)]}"
+        for amount, fraction in zip(amounts, fractions, strict=True)
+    ]
 
 
 def _cents(picousd: int) -> str:

@@ -19,8 +19,7 @@ def config_from_environment() -> SinkConfig:
     prefix = os.environ.get("TOPIC_PREFIX", "")
     return SinkConfig(
         kafka={"bootstrap_servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092")},
-        priced_usage_topic=f"{prefix}priced-usage",
-        limit_breaches_topic=f"{prefix}limit-breaches",
+        topic_prefix=prefix,
         group_id=os.environ.get("GROUP_ID", f"{prefix}sink"),
         clickhouse_url=os.environ.get("CLICKHOUSE_URL", "http://default@127.0.0.1:8123"),
         database=os.environ.get("CLICKHOUSE_DATABASE", "usage_credits"),

@@ -17,13 +17,21 @@ from aiokafka.errors import IllegalStateError, KafkaError
 
 from sinks.clickhouse import ClickHouse, literal
 from sinks.errors import Away, Broken, Fenced
+from sinks.event_table import EventTable
 from sinks.feed import Feed
-from sinks.limit_events import LimitEvents
 from sinks.migrate import migrate
 from sinks.priced_usage import PricedUsage
 from sinks.tables import Stored, Table
 
 logger = logging.getLogger(__name__)
+
+TABLES: Mapping[str, Table] = {
+    "priced-usage": PricedUsage(),
+    "limit-breaches": EventTable("limit_events"),
+    "ledger-entries": EventTable("ledger_entries"),
+    "invoices": EventTable("billing_events"),
+}
+"""What flows where, by the topic's name without its prefix."""
 
 _POLL_SECONDS = 0.25
 """How long a poll waits for records: bounds how late a stop is noticed."""
@@ -43,8 +51,7 @@ class SinkConfig:
     """
 
     kafka: Mapping[str, Any]
-    priced_usage_topic: str
-    limit_breaches_topic: str
+    topic_prefix: str
     group_id: str
     clickhouse_url: str
     database: str
@@ -73,10 +80,7 @@ async def run_sink(config: SinkConfig, stop: asyncio.Event) -> None:
 
 class _Sink:
     def __init__(self, config: SinkConfig, clickhouse: ClickHouse) -> None:
-        tables: dict[str, Table] = {
-            config.priced_usage_topic: PricedUsage(),
-            config.limit_breaches_topic: LimitEvents(),
-        }
+        tables = {config.topic_prefix + name: table for name, table in TABLES.items()}
         self._config = config
         self._clickhouse = clickhouse
         self._feeds = {

@@ -22,7 +22,7 @@ from pipeline.agents.decoding import (
 )
 from pipeline.agents.originals import find_original, identities_of
 from pipeline.agents.outputs import Outputs
-from pipeline.domain import accounts, calendar, corrections
+from pipeline.domain import accounts, billing, calendar, corrections
 from pipeline.domain.charging import Charging, Rejected
 from pipeline.domain.compiled import Usage
 from pipeline.domain.pricing import CompiledPrices
@@ -99,7 +99,13 @@ class LedgerMachine:
             for organization in state.organizations.values():
                 set_watch(state, organization, organization.wallet)
                 yield
+            billing.note(state)
         yield from self.statuses.take_up()
+
+    @property
+    def is_behind(self) -> bool:
+        """Organisations are still to be billed for a month's end or close."""
+        return bool(self.state.billing)
 
     def next_due_micros(self) -> int | None:
         """The next month end or month close; first of all, the calendar's opening."""
@@ -203,6 +209,8 @@ class LedgerMachine:
     def finish(self) -> Effects:
         """Everything the chunk wants written."""
         state, outputs = self.state, self._outputs
+        while state.billing and outputs.size_bytes < MAX_ADVANCE_BYTES:
+            outputs.publish(billing.bill_next(state, self.rules))
         outputs.rows(self.charging.rows)
         outputs.publish(settle_all(state, self._last_arrival_micros))
         outputs.status(self.statuses.due(self._now_micros))
@@ -235,6 +243,10 @@ class LedgerMachine:
             indexes: of the events in their records.
             records_read: how many different records these are.
         """
+        if self.state.billing:
+            for decoded in batch.events:
+                if not isinstance(decoded, BadEvent):
+                    self._bill(decoded.org_id)
         counters, fresh, quarantined = self.state.counters, self._fresh, self._quarantined
         organizations, charge = self.state.organizations, self.charging.charge
         rows = self.charging.rows
@@ -391,15 +403,14 @@ class LedgerMachine:
             counters.commands_forwarded += 1
             self._forwards.append(Forward("commands", head.org_id.encode(), raw, record, 0))
             return
+        self._bill(head.org_id)
         if is_set_aside:
             self._refuse(head, "internal_error", _BUG, arrived)
             return
         if isinstance(command, InvalidCommand):
             self._refuse(head, "invalid", command.detail, arrived)
             return
-        events, outcome = accounts.apply(
-            self.state, command, arrived, self.rules.horizon_micros, record.timestamp * 1000
-        )
+        events, outcome = accounts.apply(self.state, command, arrived, self.rules, record.timestamp * 1000)
         setattr(counters, f"commands_{outcome}", getattr(counters, f"commands_{outcome}") + 1)
         self._outputs.publish(events)
 
@@ -408,6 +419,11 @@ class LedgerMachine:
         self._outputs.publish([accounts.refuse(self.state, head, reason, detail, at_micros)])
 
     # Small things.
+
+    def _bill(self, org_id: str) -> None:
+        """Before anything else happens to an organisation, it is billed for the month's end or close gone by."""
+        if org_id in self.state.billing:
+            self._outputs.publish(billing.bill(self.state, self.state.organizations[org_id], self.rules))
 
     def _start_chunk(self, now_micros: int) -> None:
         self._now_micros = now_micros

@@ -9,6 +9,7 @@ from pipeline.topics import (
     ACCOUNT_EVENTS,
     CREDIT_STATUS,
     DEAD_LETTERS,
+    INVOICES,
     LEDGER_ENTRIES,
     LIMIT_BREACHES,
     NOTIFICATIONS,
@@ -28,6 +29,7 @@ from schemas.events import (
     LimitResumed,
     envelope,
 )
+from schemas.invoices import CreditNoteIssued, InvoiceContinued, InvoiceDrafted, InvoiceFinalized, StatementIssued
 from schemas.ledger import LedgerEntry, PurchaseRequested, ReloadRequested
 from schemas.notifications import AutoReloadSuspended, BalanceLow, RequestsDigest, ThresholdReached
 from schemas.status import StatusRecord
@@ -51,6 +53,11 @@ TOPIC_OF: dict[type[LedgerEvent], Topic] = {
     BalanceLow: NOTIFICATIONS,
     AutoReloadSuspended: NOTIFICATIONS,
     RequestsDigest: NOTIFICATIONS,
+    InvoiceDrafted: INVOICES,
+    InvoiceFinalized: INVOICES,
+    InvoiceContinued: INVOICES,
+    CreditNoteIssued: INVOICES,
+    StatementIssued: INVOICES,
 }
 
 

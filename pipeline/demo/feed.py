@@ -24,6 +24,7 @@ from schemas.commands import (
     AddMember,
     Command,
     RegisterOrganization,
+    SetAutoReload,
     SetCredits,
     SetOrganizationLimit,
 )
@@ -69,6 +70,17 @@ def registration() -> Iterator[Command]:
         yield SetCredits(command_id=f"credits-on-{org_id}", enabled=True, **common)
         if limit_usd is not None:
             yield _limit(f"limit-{org_id}", limit_usd, common)
+
+
+def team_registration() -> Iterator[Command]:
+    """The commands for a Team organisation beside them, where time goes on: its credits begin with a reload (R5)."""
+    common: dict[str, Any] = {"org_id": "lumen", "actor": Actor(kind="user", id="lena")}
+    yield RegisterOrganization(
+        command_id="register-lumen", org_id="lumen", actor=BILLING, plan="team", primary_owner="lena"
+    )
+    yield SetCredits(command_id="credits-on-lumen", enabled=True, **common)
+    reload = {"enabled": True, "threshold_usd": "5.00", "amount_usd": "20.00", "monthly_maximum_usd": None}
+    yield SetAutoReload.model_validate({"command_id": "auto-reload-lumen", **reload, **common})
 
 
 def story() -> Iterator[Outgoing]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipeline.demo.feed import command_record, registration
+from pipeline.demo.feed import command_record, registration, team_registration
 from pipeline.demo.system import System, command_line, local_system, stop_in_order_on_signals
 from pipeline.publisher import publish
 from pipeline.screen import console
@@ -44,7 +44,8 @@ async def _stay(system: System, screen: Console, with_people: bool) -> None:
     if with_people:
         # Registering again is harmless: a command's id is remembered.
         now_micros = int(time.time()) * MICROS_PER_SECOND
-        await publish(system.settings, [command_record(command, now_micros) for command in registration()])
+        commands = [*registration(), *team_registration()]
+        await publish(system.settings, [command_record(command, now_micros) for command in commands])
     system.start_worker("ledger")
     system.start_worker("sink")
     _tell(screen, system, with_people)
@@ -55,9 +56,9 @@ async def _stay(system: System, screen: Console, with_people: bool) -> None:
 
 def _tell(screen: Console, system: System, with_people: bool) -> None:
     people = (
-        "northwind, meridian and cinder are registered; try the next line"
+        "northwind, meridian and cinder (Enterprise) and lumen (Team) are registered"
         if with_people
-        else "no organisation is registered yet; `up --demo` registers three"
+        else "no organisation is registered yet; `up --demo` registers four"
     )
     screen.print(
         "\n[bold]Everything runs.[/] Ctrl-C stops it.\n\n"
@@ -65,6 +66,7 @@ def _tell(screen: Console, system: System, with_people: bool) -> None:
         f"  export KAFKA_BOOTSTRAP_SERVERS={system.settings.kafka_bootstrap_servers}\n"
         f"  export CLICKHOUSE_URL={system.settings.clickhouse_url}\n\n"
         f"  {command_line('python', 'examples/publish.py')}     [dim]# one event, as a product would publish it[/]\n"
+        f"  {command_line('python', 'examples/payments.py')}    [dim]# billing's part: pays for lumen's credits[/]\n"
         f"  {command_line('usage-credits', 'query')} 'SELECT * FROM month_to_date_by_member'\n\n"
         f"Analysts, who only read: {system.cluster.clickhouse.reader_url}\n"
         f"Accounts: {people}.\n"

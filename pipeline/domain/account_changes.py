@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pipeline.domain import limits, requests, wallet
 from pipeline.domain.change import Change, usd_or_none
+from pipeline.domain.invoicing import finalize_all
 from pipeline.domain.refusals import Refused
 from pipeline.domain.state import OWN, Limited, Member, TierLimit
 from pipeline.domain.status import decision
@@ -32,6 +33,7 @@ from schemas.commands import (
     SetTierLimit,
     SetUserLimit,
 )
+from schemas.month import Month
 from schemas.organization import SEAT_TIERS, OrganizationState
 
 # Organisations.
@@ -48,6 +50,9 @@ def register_organization(change: Change, command: RegisterOrganization) -> None
     for limit in organization.tier_limits.values():
         change.state.tell(limit)
     change.after = {"plan": command.plan, "primary_owner": owner.user_id, "credits_enabled": False}
+    # Its first statement is that of this month.
+    organization.wallet.stated_through = str(Month.parse(change.month).previous())
+    change.state.touch(organization.wallet)
     if command.plan == "team":
         change.events += wallet.plan_changed(change.booking())
 
@@ -60,20 +65,31 @@ def set_status(change: Change, status: OrganizationState) -> None:
 
 
 def close_organization(change: Change) -> None:
-    """No more usage is taken; what is paid and unburnt goes back (R9b)."""
+    """No more usage is taken; what was drafted is invoiced, and what is paid and unburnt goes back (R9b)."""
     booking = change.booking()
+    change.events += finalize_all(
+        change.state, change.organization, "organization_closed", change.at_micros, change.rules
+    )
     set_status(change, "closed")
     requests.close_all(change.state, change.organization, "organization_closed", change.at_micros)
     change.events += wallet.close(booking)
 
 
 def change_plan(change: Change, command: ChangePlan) -> None:
-    """To Team: seat limits go inert, requests close. To Enterprise: auto-reload goes off, the balance stays (R7)."""
+    """Change the plan at once (R7).
+
+    To Team: drafts are invoiced, seat limits go inert, requests close. To Enterprise: auto-reload goes off, the
+    balance stays.
+    """
     organization = change.organization
     if command.plan == organization.plan:
         raise Refused("same_plan", f"{organization.org_id} is on {command.plan} already")
     booking = change.booking()
     change.before, change.after = {"plan": organization.plan}, {"plan": command.plan}
+    if command.plan == "team":
+        change.events += finalize_all(change.state, organization, "plan_changed", change.at_micros, change.rules)
+        # Months that closed before have no statement.
+        booking.wallet.stated_through = max(booking.wallet.stated_through, change.state.calendar.closed_through)
     organization.plan = command.plan
     if command.plan == "team":
         requests.close_all(change.state, organization, "plan_changed", change.at_micros)

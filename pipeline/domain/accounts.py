@@ -16,6 +16,7 @@ from pipeline.domain import wallet_changes as wallets
 from pipeline.domain.change import Change
 from pipeline.domain.permissions import why_not
 from pipeline.domain.refusals import Refused
+from pipeline.domain.rules import Rules
 from pipeline.domain.state import AnsweredCommand, Organization, State
 from schemas import commands as said
 from schemas.commands import Command, CommandHead
@@ -39,6 +40,7 @@ COMMANDS: dict[type[Command], Callable[[Change, Any], None]] = {
     said.RefundPurchase: wallets.refund_purchase,
     said.GrantCredits: wallets.grant_credits,
     said.Adjust: wallets.adjust,
+    said.IssueCreditNote: wallets.issue_credit_note,
     said.SetCredits: accounts.set_credits,
     said.SetMemberDefault: accounts.set_member_default,
     said.SetMemberCredits: accounts.set_member_credits,
@@ -75,17 +77,18 @@ NEVER_ZERO = (
     said.RefundPurchase,
     said.GrantCredits,
     said.Adjust,
+    said.IssueCreditNote,
     said.BuyCredits,
 )
 
 
 def apply(
-    state: State, command: Command, at_micros: int, horizon_micros: int, clock_micros: int = 0
+    state: State, command: Command, at_micros: int, rules: Rules, clock_micros: int = 0
 ) -> tuple[list[LedgerEvent], str]:
     """Apply or refuse one command that arrived at `at_micros`.
 
     Args:
-        horizon_micros: how long the answer is remembered (R38b).
+        rules: they say how long the answer is remembered (R38b).
         clock_micros: when its record was stamped here, later than its arrival where it came by a detour.
 
     Returns:
@@ -93,7 +96,7 @@ def apply(
     """
     organization = state.organizations.get(command.org_id)
     answered = state.answers.get((command.org_id, command.command_id))
-    if answered is not None and at_micros - answered.arrived_at_micros > horizon_micros:
+    if answered is not None and at_micros - answered.arrived_at_micros > rules.horizon_micros:
         answered = None
     digest = _digest(command)
     if answered is not None and answered.digest == digest and organization is not None:
@@ -108,7 +111,7 @@ def apply(
         assert isinstance(command, said.RegisterOrganization)
         organization = Organization(org_id=command.org_id, plan=command.plan)
         state.organizations[command.org_id] = organization
-    change = Change(state, organization, command.command_id, at_micros, clock_micros)
+    change = Change(state, organization, rules, command.command_id, at_micros, clock_micros)
     change.settle()
     # The answer comes before what follows from it. A refusal takes the number as well.
     answer_seq = organization.next_seq()

@@ -1,4 +1,4 @@
-"""Booking on a wallet: an amount and its reason come in; lots, balance and the entries that say so go out.
+"""Booking: an amount and its reason come in; lots, balances and the entries that say so go out.
 
 While nothing waits to be burnt, what the lots hold is the balance, or 0 where the balance is a debt: a debt has no lot,
 the next credit nets it first, and until then no lot holds anything. Every booking checks that before it moves anything.
@@ -12,13 +12,13 @@ from typing import Any
 from pipeline.domain.state import Organization, State
 from pipeline.domain.wallet_state import Lot, LotKind, Wallet
 from schemas.events import Crossing, LedgerEvent, event_id
-from schemas.ledger import EntryCause, EntryType, LedgerEntry
+from schemas.ledger import Account, EntryCause, EntryType, LedgerEntry
 from schemas.month import Month
 
 
 @dataclass(slots=True)
 class Booking:
-    """One occasion on which a wallet changes, and what is published of it, in order.
+    """One occasion on which a wallet or an account changes, and what is published of it, in order.
 
     `at_micros` is the arrival of the record that caused it, or the instant that fell due; outputs bear it. A redriven
     record arrived long ago, so what begins to run now (24 hours for a reload) begins at `clock_micros`, its
@@ -61,9 +61,10 @@ class Booking:
         balance_after_picousd: int,
         charge_month: str,
         *,
+        account: Account = "wallet",
         cause: EntryCause | None = None,
     ) -> None:
-        """Publish one wallet entry, under the `org_seq` that stands: only a burn does not call `number` before."""
+        """Publish one entry, under the `org_seq` that stands: only a burn does not call `number` before."""
         cause = cause or self.cause
         assert cause is not None, f"an entry of {self.wallet.org_id} without a cause"
         self.events.append(
@@ -72,7 +73,7 @@ class Booking:
                 org_seq=self.organization.org_seq,
                 at_micros=self.at_micros,
                 type=entry_type,
-                account="wallet",
+                account=account,
                 amount_picousd=amount_picousd,
                 balance_after_picousd=balance_after_picousd,
                 charge_month=Month.parse(charge_month),
@@ -80,6 +81,24 @@ class Booking:
                 cause=cause,
             )
         )
+        if account == "wallet":
+            self.state.month_of_wallet(self.wallet, charge_month).add(entry_type, amount_picousd)
+
+    def enter_unbilled(self, entry_type: EntryType, amount_picousd: int, charge_month: str) -> None:
+        """Book on `unbilled`; nothing where the amount is 0."""
+        if amount_picousd:
+            self.number()
+            self.organization.unbilled_picousd += amount_picousd
+            after = self.organization.unbilled_picousd
+            self.enter(entry_type, amount_picousd, None, after, charge_month, account="unbilled")
+
+    def enter_receivable(self, entry_type: EntryType, amount_picousd: int, charge_month: str) -> None:
+        """Book on `receivable`; nothing where the amount is 0."""
+        if amount_picousd:
+            self.number()
+            self.organization.receivable_picousd += amount_picousd
+            after = self.organization.receivable_picousd
+            self.enter(entry_type, amount_picousd, None, after, charge_month, account="receivable")
 
 
 def credit(

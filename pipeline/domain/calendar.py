@@ -2,12 +2,13 @@
 
 Everything happens in the order of its instant, between chunks, never while events are charged; at one instant the month
 turns first, wallets follow in order of org_id, then the digest. A review under way comes before all else, at any time.
+Drafts, invoices and statements follow a month's end or close little by little (billing.py), but before the next one.
 Source: docs/rules.md R5, R18, R19, R37, R38b.
 """
 
 from heapq import heappop, heappush
 
-from pipeline.domain import requests, reviews, wallet
+from pipeline.domain import billing, requests, reviews, wallet
 from pipeline.domain.requests import last_set_hour_micros, next_set_hour_micros
 from pipeline.domain.rules import Rules
 from pipeline.domain.state import State
@@ -44,17 +45,18 @@ def advance(state: State, rules: Rules, now_micros: int) -> list[LedgerEvent] | 
     due = min(turns, closes, of_wallet, digest)
     if due > now_micros:
         return None
-    if turns == due:
-        calendar.month = str(Month.parse(calendar.month).next())
-    elif closes == due:
-        calendar.closed_through = str(Month.parse(calendar.closed_through).next())
-        state.forget_months()
-    elif of_wallet == due:
-        return _wallet_due(state)
-    else:
-        return _digest(state, digest)
-    state.touch(calendar)
-    return []
+    if due in (turns, closes):
+        if state.billing:
+            return billing.bill_next(state, rules)
+        if turns == due:
+            calendar.month = str(Month.parse(calendar.month).next())
+        else:
+            calendar.closed_through = str(Month.parse(calendar.closed_through).next())
+            state.forget_months()
+        state.touch(calendar)
+        billing.note(state)
+        return []
+    return _wallet_due(state, rules) if of_wallet == due else _digest(state, rules, digest)
 
 
 def wallet_due_micros(state: State) -> int:
@@ -68,10 +70,11 @@ def wallet_due_micros(state: State) -> int:
     return 2**63 - 1
 
 
-def _wallet_due(state: State) -> list[LedgerEvent]:
+def _wallet_due(state: State, rules: Rules) -> list[LedgerEvent]:
     due, org_id = heappop(state.wallets_due)
     organization = state.organizations[org_id]
-    events = wallet.fall_due(state, organization, organization.wallet)
+    events = billing.bill(state, organization, rules) if org_id in state.billing else []
+    events += wallet.fall_due(state, organization, organization.wallet)
     organization.note_stops()
     state.tell(organization)
     if organization.wallet.due_micros == due:
@@ -79,13 +82,15 @@ def _wallet_due(state: State) -> list[LedgerEvent]:
     return events
 
 
-def _digest(state: State, digest_micros: int) -> list[LedgerEvent]:
+def _digest(state: State, rules: Rules, digest_micros: int) -> list[LedgerEvent]:
     """The digests of some organisations; the calendar remembers the last one served."""
     calendar = state.calendar
     waiting = [org_id for org_id, organization in state.organizations.items() if organization.requests.pending]
     waiting = sorted(org_id for org_id in waiting if org_id > calendar.digested_org)[:DIGESTS_AT_ONCE]
     events: list[LedgerEvent] = []
     for org_id in waiting:
+        if org_id in state.billing:
+            events += billing.bill(state, state.organizations[org_id], rules)
         events += requests.digest(state, state.organizations[org_id], digest_micros)
     if len(waiting) == DIGESTS_AT_ONCE:
         calendar.digesting_micros, calendar.digested_org = digest_micros, waiting[-1]

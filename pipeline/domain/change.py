@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.domain.booking import Booking
 from pipeline.domain.limits import Occasion
 from pipeline.domain.refusals import Refused
+from pipeline.domain.rules import Rules
 from pipeline.domain.settling import settle
 from pipeline.domain.state import Member, Organization, State
 from schemas.events import Cause, LedgerEvent
@@ -25,6 +26,7 @@ class Change:
 
     state: State
     organization: Organization
+    rules: Rules
     command_id: str
     at_micros: int
     clock_micros: int

@@ -7,6 +7,7 @@ watch. Source: docs/rules.md R8-R12, R16-R20, R24, R25, R29; docs/decisions/0008
 
 from pipeline.domain import limits
 from pipeline.domain.compiled import Usage
+from pipeline.domain.invoicing import draft_line
 from pipeline.domain.limits import Occasion
 from pipeline.domain.pricing import CompiledPrices, NoPrice, Rates, quantities, rates_for
 from pipeline.domain.rows import Origin, common_part, rare_part
@@ -169,12 +170,25 @@ class Charging:
         if crossed:
             occasion = Occasion(state, organization, arrived_at_micros, "usage", self.crossing(usage, offset, index))
             self.events += limits.charged(occasion, member, own, tier)
-        if is_credits and organization.plan == "team":
+        if not is_credits:
+            pass
+        elif organization.plan == "team":
             wallet = organization.wallet
             wallet.balance_picousd -= cost_picousd
             changed[wallet] = None
             if wallet.balance_picousd <= wallet.watch_picousd:
                 self.look_at_wallet(organization, arrived_at_micros, self.crossing(usage, offset, index))
+        else:
+            line = month.lines.get((span.usage_month, usage.product, rates.price_id))
+            if line is None:
+                line = draft_line(state, month, span.usage_month, usage.product, rates)
+            line.input_tokens += input_tokens
+            line.output_tokens += usage.output_tokens
+            line.cache_read_tokens += cache_read_tokens
+            line.cache_write_5m_tokens += cache_write_5m_tokens
+            line.cache_write_1h_tokens += cache_write_1h_tokens
+            line.web_search_requests += usage.web_search_requests
+            changed[line] = None
         return remembered(rates, seat_tier, after_pause)
 
     def crossing(self, usage: Usage, offset: int, index: int) -> Crossing:

@@ -12,6 +12,7 @@ from pipeline.domain import limits, wallet
 from pipeline.domain.booking import Booking
 from pipeline.domain.charging import AFTER_PAUSE, PREMIUM, Charging, Rejected, Span
 from pipeline.domain.compiled import Usage
+from pipeline.domain.invoicing import draft_line
 from pipeline.domain.limits import Occasion
 from pipeline.domain.pricing import CostParts, NoPrice, Rates, cost_parts, prompt_tokens, quantities
 from pipeline.domain.rows import Origin
@@ -116,6 +117,9 @@ def correct(
         month.prior_period_picousd += difference
     if organization.plan != "team":
         month.unsettled_picousd += difference
+        for leg, (what, rates, _) in enumerate(priced):
+            line = draft_line(state, month, span.usage_month, usage.product, rates)
+            line.add(quantities(what), 1 if leg else -1)
     elif difference >= 0:
         month.unsettled_picousd += difference
         organization.wallet.balance_picousd -= difference

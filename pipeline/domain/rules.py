@@ -12,6 +12,7 @@ class Rules:
     horizon_days: int = 35
     grace_hours: int = 72
     digest_hour: int = 8
+    suppress_zero_invoices: bool = True
 
     @property
     def horizon_micros(self) -> int:

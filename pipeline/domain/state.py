@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from pipeline.domain.cell import Cell
+from pipeline.domain.invoice_state import DraftLine, Invoice
 from pipeline.domain.request_state import Request, Requests
-from pipeline.domain.wallet_state import Lot, Payment, Reload, Wallet
+from pipeline.domain.wallet_state import Lot, Payment, Reload, Wallet, WalletMonth
 from schemas.base import SeatTier, quoted
 from schemas.organization import SEAT_TIERS, Basis, OrganizationState, Plan, Role
 
@@ -150,18 +151,40 @@ class TierMonth(ScopeMonth):
 class OrganizationMonth(ScopeMonth):
     """The organisation's month: spend, what prior months were charged in it, the value of included usage, rows.
 
-    `unsettled_picousd` is charged and not yet in an entry; it is 0 between chunks.
+    Attributes:
+        unsettled_picousd: charged and not yet in an entry; 0 between chunks.
+        invoices: finalised for it so far.
+        is_drafted: its draft was published, or opened too late for that.
+        lines: of the draft, if one is open, by usage month, product and price id.
     """
 
-    __slots__ = ("included_picousd", "prior_period_picousd", "rows", "tiers", "unsettled_picousd")
+    __slots__ = (
+        "included_picousd",
+        "invoices",
+        "is_drafted",
+        "lines",
+        "prior_period_picousd",
+        "rows",
+        "tiers",
+        "unsettled_picousd",
+    )
     KIND = "organization_month"
     IDENTITY = ("org_id", "month")
-    FIELDS: ClassVar[tuple[str, ...]] = (*ScopeMonth.FIELDS, "prior_period_picousd", "included_picousd", "rows")
+    FIELDS: ClassVar[tuple[str, ...]] = (
+        *ScopeMonth.FIELDS,
+        "prior_period_picousd",
+        "included_picousd",
+        "rows",
+        "invoices",
+        "is_drafted",
+    )
     DEFAULTS: ClassVar[dict[str, Any]] = {
         **ScopeMonth.DEFAULTS,
         "prior_period_picousd": 0,
         "included_picousd": 0,
         "rows": 0,
+        "invoices": 0,
+        "is_drafted": False,
     }
 
     prior_period_picousd: int
@@ -169,9 +192,13 @@ class OrganizationMonth(ScopeMonth):
     rows: int
     tiers: dict[str, TierMonth]
     unsettled_picousd: int
+    invoices: int
+    is_drafted: bool
+    lines: dict[tuple[str, str, str], DraftLine]
 
     def __init__(self, **fields: Any) -> None:
         self.tiers = {}
+        self.lines = {}
         self.unsettled_picousd = 0
         super().__init__(**fields)
 
@@ -244,7 +271,9 @@ class Organization(Limited):
 
     Attributes:
         percents: of a limit, at which a notice goes out (R29a).
-        unbilled_picousd: the balance of account `unbilled` (R38a).
+        unbilled_picousd, receivable_picousd: the balances of these accounts (R38a).
+        carried_picousd: what the last invoice was below zero; a line of the next one (R39).
+        invoice_number, credit_note_number: the last ones given.
         review: a change that reaches its members one by one: why, when it arrived, and the last member reached; None
             between changes.
         is_stopped: suspended, switched off, or paused by its balance; derived.
@@ -252,7 +281,11 @@ class Organization(Limited):
     """
 
     __slots__ = (
+        "carried_picousd",
+        "credit_note_number",
         "credits_enabled",
+        "invoice_number",
+        "invoices",
         "is_stopped",
         "member_default",
         "members",
@@ -260,6 +293,7 @@ class Organization(Limited):
         "org_seq",
         "percents",
         "plan",
+        "receivable_picousd",
         "requests",
         "requests_enabled",
         "review",
@@ -279,6 +313,10 @@ class Organization(Limited):
         "requests_enabled",
         "percents",
         "unbilled_picousd",
+        "receivable_picousd",
+        "carried_picousd",
+        "invoice_number",
+        "credit_note_number",
         "review",
         "org_seq",
         *Limited.FIELDS,
@@ -290,6 +328,10 @@ class Organization(Limited):
         "requests_enabled": True,
         "percents": (50, 80, 100),
         "unbilled_picousd": 0,
+        "receivable_picousd": 0,
+        "carried_picousd": 0,
+        "invoice_number": 0,
+        "credit_note_number": 0,
         "review": None,
         "org_seq": 0,
         **Limited.DEFAULTS,
@@ -302,6 +344,10 @@ class Organization(Limited):
     requests_enabled: bool
     percents: tuple[int, ...]
     unbilled_picousd: int
+    receivable_picousd: int
+    carried_picousd: int
+    invoice_number: int
+    credit_note_number: int
     review: dict[str, Any] | None
     org_seq: int
     is_stopped: bool
@@ -309,6 +355,7 @@ class Organization(Limited):
     user_ids: list[str]
     months: dict[str, OrganizationMonth]
     tier_limits: dict[str, TierLimit]
+    invoices: dict[int, Invoice]
     wallet: Wallet
     requests: Requests
 
@@ -316,6 +363,7 @@ class Organization(Limited):
         self.members = {}
         self.user_ids = []
         self.months = {}
+        self.invoices = {}
         self.requests = Requests()
         super().__init__(**fields)
         self.percents = tuple(self.percents)
@@ -454,7 +502,10 @@ CELLS: dict[str, type[Cell]] = {
         OrganizationMonth,
         TierMonth,
         MemberMonth,
+        DraftLine,
+        Invoice,
         Wallet,
+        WalletMonth,
         Lot,
         Payment,
         Reload,
@@ -475,6 +526,7 @@ class State:
         charged: members' months of which that holds, and of their tier's and organisation's too.
         told: cells whose status is to be published with the chunk under way, whatever was published last.
         reviews: organisations whose members are to be looked at, in order.
+        billing: organisations that are to be billed for an instant gone by (billing.py), in order.
         wallets_due: (instant, org_id), a heap; some may no longer be true.
     """
 
@@ -487,6 +539,7 @@ class State:
         self.charged: set[MemberMonth] = set()
         self.told: dict[Cell, None] = {}
         self.reviews: dict[str, None] = {}
+        self.billing: dict[str, None] = {}
         self.wallets_due: list[tuple[int, str]] = []
         self._forgetting: Iterator[None] = iter(())
 
@@ -510,6 +563,14 @@ class State:
         found = organization.months.get(month)
         if found is None:
             found = organization.months[month] = OrganizationMonth(org_id=organization.org_id, month=month)
+        return found
+
+    def month_of_wallet(self, wallet: Wallet, month: str) -> WalletMonth:
+        """What a month's entries do to a wallet, made if it is new, and touched."""
+        found = wallet.months.get(month)
+        if found is None:
+            found = wallet.months[month] = WalletMonth(org_id=wallet.org_id, month=month)
+        self.touch(found)
         return found
 
     def month_of_tier(self, organization: Organization, month: str, seat_tier: SeatTier) -> TierMonth:
@@ -579,6 +640,13 @@ class State:
                 organizations[cell.org_id].months[cell.month] = cell
             case TierMonth():
                 self.month_of(organizations[cell.org_id], cell.month).tiers[cell.seat_tier] = cell
+            case DraftLine():
+                month = self.month_of(organizations[cell.org_id], cell.month)
+                month.lines[cell.usage_month, cell.product, cell.price_id] = cell
+            case Invoice():
+                organizations[cell.org_id].invoices[cell.number] = cell
+            case WalletMonth():
+                organizations[cell.org_id].wallet.months[cell.month] = cell
             case Wallet():
                 organizations[cell.org_id].wallet = cell
             case Lot():

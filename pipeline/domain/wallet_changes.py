@@ -1,13 +1,18 @@
-"""What commands change of a wallet: payments, reloads, refunds, grants, adjustments, notices (R3-R5, R37a, R38b)."""
+"""What commands change of money: payments, reloads, refunds, grants, adjustments, credit notes, notices.
+
+Source: docs/rules.md R3-R5, R37a, R38b, R39.
+"""
 
 from pipeline.domain import wallet
 from pipeline.domain.change import Change, usd_or_none
+from pipeline.domain.invoicing import credit_note
 from schemas.commands import (
     Actor,
     Adjust,
     BuyCredits,
     ConfirmPayment,
     GrantCredits,
+    IssueCreditNote,
     RefundPurchase,
     ReportReloadFailed,
     ReportReloadPaid,
@@ -65,6 +70,17 @@ def adjust(change: Change, command: Adjust) -> None:
     _before(change)
     change.events += wallet.adjust(change.booking(), command.direction, command.amount_usd)
     _after(change, direction=command.direction, amount_usd=usd_from_picousd(command.amount_usd), note=command.note)
+
+
+def issue_credit_note(change: Change, command: IssueCreditNote) -> None:
+    """Part of an invoice is taken back (R39)."""
+    change.events += credit_note(change.booking(), command.invoice_number, command.amount_usd, command.note)
+    change.after = {
+        "credit_note": change.organization.credit_note_number,
+        "invoice_number": command.invoice_number,
+        "amount_usd": usd_from_picousd(command.amount_usd),
+        "note": command.note,
+    }
 
 
 def set_auto_reload(change: Change, command: SetAutoReload) -> None:

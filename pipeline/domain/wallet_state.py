@@ -90,6 +90,57 @@ class Reload(Cell):
         return 0 if self.status == "failed" else self.amount_picousd
 
 
+class WalletMonth(Cell):
+    """What a month's entries did to the wallet, by their type, until its statement is made (R40)."""
+
+    __slots__ = (
+        "adjust_picousd",
+        "burn_picousd",
+        "expiry_picousd",
+        "grant_picousd",
+        "is_stated",
+        "month",
+        "offset_picousd",
+        "org_id",
+        "purchase_picousd",
+        "refund_picousd",
+    )
+    KIND = "wallet_month"
+    IDENTITY = ("org_id", "month")
+    FIELDS = (
+        "purchase_picousd",
+        "grant_picousd",
+        "burn_picousd",
+        "refund_picousd",
+        "adjust_picousd",
+        "offset_picousd",
+        "expiry_picousd",
+    )
+    DEFAULTS: ClassVar[dict[str, Any]] = dict.fromkeys(FIELDS, 0)
+
+    org_id: str
+    month: str
+    is_stated: bool
+    """Then it is forgotten; not remembered itself."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.is_stated = False
+        super().__init__(**fields)
+
+    def value(self) -> bytes | None:
+        """As Cell.value."""
+        return None if self.is_stated else super().value()
+
+    def add(self, entry_type: str, amount_picousd: int) -> None:
+        """Count one entry in."""
+        name = f"{entry_type}_picousd"
+        setattr(self, name, getattr(self, name) + amount_picousd)
+
+    def sums(self) -> dict[str, int]:
+        """By field."""
+        return {name: getattr(self, name) for name in self.FIELDS}
+
+
 class Wallet(Cell):
     """An organisation's balance and what owners set about it.
 
@@ -101,6 +152,7 @@ class Wallet(Cell):
         "balance_picousd",
         "due_micros",
         "lots",
+        "months",
         "notice_picousd",
         "notice_told",
         "org_id",
@@ -117,6 +169,8 @@ class Wallet(Cell):
         "reloaded_month",
         "reloaded_picousd",
         "reloads",
+        "stated_picousd",
+        "stated_through",
         "told_at_micros",
         "told_picousd",
         "watch_picousd",
@@ -139,6 +193,8 @@ class Wallet(Cell):
         "reloaded_month": "",
         "reloaded_picousd": 0,
         "told_picousd": 0,
+        "stated_through": "",
+        "stated_picousd": 0,
     }
     FIELDS = tuple(DEFAULTS)
 
@@ -162,6 +218,12 @@ class Wallet(Cell):
     lots: dict[str, Lot]
     payments: dict[str, Payment]
     reloads: dict[str, Reload]
+    months: dict[str, WalletMonth]
+    """Those whose statement is still to come."""
+    stated_through: str
+    """The month of the last statement; at first, the one before the month of registration."""
+    stated_picousd: int
+    """What that closed with."""
     told_picousd: int
     """The balance that was published last as credit status; `told_at_micros` is when, and not remembered."""
     told_at_micros: int
@@ -172,6 +234,7 @@ class Wallet(Cell):
         self.lots = {}
         self.payments = {}
         self.reloads = {}
+        self.months = {}
         self.watch_picousd = ALWAYS_PICOUSD
         self.due_micros = None
         self.told_at_micros = 0

@@ -133,6 +133,13 @@ class Machine(Protocol):
     def advance(self, now_micros: int, budget: int) -> Effects:
         """Do what is due at or before now, at most `budget` things; next_due_micros() tells whether more is."""
 
+    @property
+    def is_behind(self) -> bool:
+        """Something due was begun that records need not wait for: some of it is done with every chunk.
+
+        Where no records come `advance` does the rest.
+        """
+
     def begin(self, now_micros: int, quarantined: frozenset[Place]) -> None:
         """Start a chunk; events at quarantined places become dead letters or refusals, `internal_error`."""
 

@@ -75,6 +75,8 @@ class Ownership:
             return True
         elif runs := self._order.runs(due_micros):
             await self._process(runs)
+        elif self.machine.is_behind:
+            await self._advance(None)
         elif self.positions != (self.cell.usage, self.cell.commands):
             await self._commit("chunk", Effects())  # ticks alone: the journal tells how far they moved the clock
         else:
@@ -83,14 +85,14 @@ class Ownership:
             return False
         return True
 
-    async def _advance(self, due_micros: int) -> None:
+    async def _advance(self, due_micros: int | None) -> None:
         with machine_at_work():
             effects = self.machine.advance(self.now_micros, self.settings.advance_budget)
         if effects.taken:
             raise InvariantBroken(f"advance() consumed {effects.taken} records; it has none")
         if effects:
             await self._commit("due", effects)
-        elif self._next_due() == due_micros:
+        elif due_micros is None or self._next_due() == due_micros:
             raise InvariantBroken(f"advance() left undone what was due at {due_micros}")
 
     async def _process(self, runs: Sequence[Run]) -> None:

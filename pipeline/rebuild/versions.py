@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from pipeline.agents.ledger_machine import RULES_VERSION, LedgerMachine
 from pipeline.domain.pricing import CompiledPrices, PriceBook
-from pipeline.domain.rules import Rules
 from pipeline.engine.contract import Identities
 from pipeline.errors import Mendable
 from pipeline.rebuild.follower import MachineFor, Versions
@@ -14,7 +13,7 @@ from pipeline.settings import Settings
 def machines_of(settings: Settings, books: Iterable[PriceBook]) -> MachineFor:
     """Makes machines of the versions that are at hand: this program's rules, and these price books."""
     prices = {book.version: CompiledPrices(book) for book in books}
-    rules = Rules(horizon_days=settings.horizon_days)
+    rules = settings.rules
 
     def machine_for(versions: Versions, number: int, identities: Identities) -> LedgerMachine:
         """A machine with empty memory.

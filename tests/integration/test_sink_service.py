@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,9 +13,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from pipeline.embedded.kafka import EmbeddedKafka
+from pipeline.topics import TOPICS
 from sinks.clickhouse import ClickHouse
 from sinks.errors import Away, Broken
-from sinks.sink import SinkConfig, run_sink
+from sinks.event_table import EventTable
+from sinks.sink import TABLES, SinkConfig, run_sink
 from tests.support.sink_world import PARTITIONS, Producer, rows_stored, stored_exactly, until
 
 
@@ -25,8 +28,7 @@ def config(
     """A sink of one test's own topics and database."""
     return SinkConfig(
         kafka={"bootstrap_servers": kafka.bootstrap_servers},
-        priced_usage_topic=topic_prefix + "priced-usage",
-        limit_breaches_topic=topic_prefix + "limit-breaches",
+        topic_prefix=topic_prefix,
         group_id=topic_prefix + "sink",
         clickhouse_url=clickhouse.url,
         database=fresh_name("sink"),
@@ -78,21 +80,26 @@ async def test_committed_rows_arrive_once_and_aborted_ones_never(
         await stored_exactly(database, producer)
 
 
-async def test_a_limit_event_arrives_with_the_position_it_had(
+async def test_events_arrive_with_the_position_they_had(
     config: SinkConfig, database: ClickHouse, producer: Producer
 ) -> None:
-    event = {"type": "usage-credits.limit.breached", "data": {"org_id": "acme", "spend_picousd": "1"}}
-
-    async def arrived() -> bool:
-        return bool(await database.rows("SELECT * FROM breaches"))
-
+    money = {"amount_picousd": "1", "balance_after_picousd": "1"}
+    event = {"data": {"org_id": "acme", "at": "2026-02-01T00:00:00Z", **money}}
+    tables = {topic: table.name for topic, table in TABLES.items() if isinstance(table, EventTable)}
     async with running(config):
-        await producer.limit_event(2, msgspec.json.encode(event))
+        for topic in tables:
+            await producer.event(topic, 2, msgspec.json.encode(event))
         await producer.chunk(0, 1)
         await stored_exactly(database, producer)
-        await until(arrived, "the breach is stored")
-    rows = await database.rows("SELECT log_id, log_partition, log_offset, org_id FROM limit_events")
-    assert rows == [("log-1", 2, 0, "acme")]
+        for table in tables.values():
+            await until(partial(holds, database, table, 1), f"the event is in {table}")
+    for table in tables.values():
+        rows = await database.rows(f"SELECT log_id, log_partition, log_offset, org_id FROM {table}")
+        assert rows == [("log-1", 2, 0, "acme")]
+
+
+def test_what_flows_into_a_table_is_a_topic_that_the_sink_reads() -> None:
+    assert TABLES.keys() <= {topic.name for topic in TOPICS if "sink" in topic.readers}
 
 
 async def test_an_orderly_stop_stores_what_is_in_hand_and_a_start_doubles_nothing(
@@ -126,7 +133,7 @@ async def test_group_offsets_say_how_far_it_is(config: SinkConfig, database: Cli
         await stored_exactly(database, producer)
     consumer = AIOKafkaConsumer(**config.kafka, group_id=config.group_id, enable_auto_commit=False)
     await consumer.start()
-    committed = await consumer.committed(TopicPartition(config.priced_usage_topic, 3))
+    committed = await consumer.committed(TopicPartition(config.topic_prefix + "priced-usage", 3))
     await consumer.stop()
     assert committed == 1
 
@@ -137,7 +144,9 @@ async def test_a_database_that_was_dropped_is_built_anew_from_kafka(
     """That is how ClickHouse is restored: the group's offsets, which are at the end, do not keep rows out."""
     async with running(config):
         await producer.some_chunks(10, rows=20)
-        await producer.limit_event(2, msgspec.json.encode({"type": "usage-credits.limit.breached", "data": {}}))
+        await producer.event(
+            "limit-breaches", 2, msgspec.json.encode({"type": "usage-credits.limit.breached", "data": {}})
+        )
         await stored_exactly(database, producer)
         await until(lambda: holds(database, "limit_events", 1), "the breach is stored")
     await database.run(f"DROP DATABASE {config.database} SYNC")
@@ -158,12 +167,7 @@ async def test_a_kafka_that_was_restored_from_an_older_backup_is_refused(
     prefix = fresh_name("older") + "."
     async with Producer(kafka.bootstrap_servers, prefix, seed=1) as older:
         await older.chunk(0, 5)
-        restored = replace(
-            config,
-            priced_usage_topic=prefix + "priced-usage",
-            limit_breaches_topic=prefix + "limit-breaches",
-            group_id=prefix + "sink",
-        )
+        restored = replace(config, topic_prefix=prefix, group_id=prefix + "sink")
         with pytest.raises(
             Broken, match=r"ClickHouse is ahead of Kafka: it stores .* up to offset \d+, but Kafka ends at"
         ):
@@ -194,7 +198,7 @@ async def test_a_line_that_only_the_ledger_may_write_stops_the_sink_with_its_pla
     config: SinkConfig, producer: Producer
 ) -> None:
     async with producer._producer.transaction():
-        await producer._producer.send_and_wait(config.priced_usage_topic, b"{}\n", partition=2)
+        await producer._producer.send_and_wait(config.topic_prefix + "priced-usage", b"{}\n", partition=2)
     with pytest.raises(Broken, match=r"priced-usage\[2\] offset 0 holds a line without a charge_month"):
         await run_sink(config, asyncio.Event())
 
@@ -204,7 +208,7 @@ async def test_two_sinks_share_the_partitions(config: SinkConfig, database: Clic
     async def both_hold_some() -> bool:
         claims = await database.rows(
             "SELECT max((epoch, claim)).2 AS holder FROM sink_epochs "
-            f"WHERE topic = '{config.priced_usage_topic}' GROUP BY partition"
+            f"WHERE topic = '{config.topic_prefix}priced-usage' GROUP BY partition"
         )
         return len(claims) == PARTITIONS and len(set(claims)) == 2
 

@@ -1,27 +1,24 @@
 """The sink's SQL on a real engine: money to the picodollar, marks, fence, projections, views."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 import pytest
 
 from pipeline.embedded.clickhouse import EmbeddedClickHouse
-from schemas.events import Crossing, LimitBreached, LimitResumed, MemberScope, OrganizationScope, envelope
+from schemas.events import Crossing, LimitBreached, LimitResumed, MemberScope, OrganizationScope
 from schemas.priced import PricedUsage as PricedRow
-from sinks.claims import Claim, take_over
 from sinks.clickhouse import ClickHouse
 from sinks.errors import Broken, Fenced
-from sinks.limit_events import LimitEvents
+from sinks.event_table import EventTable
 from sinks.migrate import migrate, migrations
 from sinks.priced_usage import PricedUsage
 from sinks.sink import accept_log
-from sinks.tables import Insert, Stored, Table
+from sinks.tables import Stored
+from tests.support.sink_tables import claim_of, send, store, store_events, store_rows
 from tests.support.sink_world import KafkaRecord, json_lines, priced_row, until
-
-TOPIC = "priced-usage"
 
 
 @pytest.fixture
@@ -31,26 +28,6 @@ async def database(clickhouse: EmbeddedClickHouse, fresh_name: Callable[[str], s
     await migrate(store)
     yield store
     await store.close()
-
-
-async def claim_of(database: ClickHouse, *partitions: int, topic: str = TOPIC, log_id: str = "log-1") -> Claim:
-    return await take_over(database, log_id, topic, partitions)
-
-
-async def store(database: ClickHouse, claim: Claim, *records: KafkaRecord, table: Table | None = None) -> list[int]:
-    """Read the marks, insert, and say how many rows each insert wrote."""
-    progress = await (table or PricedUsage()).progress(database, claim)
-    return [await send(database, claim, insert) for insert in progress.inserts(claim, records)]
-
-
-async def send(database: ClickHouse, claim: Claim, insert: Insert) -> int:
-    return await database.insert(insert.statement, insert.body, log_comment=claim.name)
-
-
-async def store_rows(database: ClickHouse, *rows: PricedRow) -> None:
-    """One record of rows at rising positions of partition 0."""
-    placed = [row.model_copy(update={"input_offset": offset}) for offset, row in enumerate(rows)]
-    await store(database, await claim_of(database, 0), KafkaRecord(0, json_lines(placed)))
 
 
 async def test_picodollars_become_the_same_number_of_dollars(database: ClickHouse) -> None:
@@ -344,14 +321,8 @@ def resume(**fields: Any) -> LimitResumed:
     return LimitResumed(**(usual | fields))
 
 
-async def store_events(database: ClickHouse, claim: Claim, events: Sequence[LimitBreached | LimitResumed]) -> int:
-    records = [KafkaRecord(n, msgspec.json.encode(envelope(event))) for n, event in enumerate(events)]
-    (written,) = await store(database, claim, *records, table=LimitEvents())
-    return written
-
-
 async def test_a_breach_comes_out_as_it_was_published(database: ClickHouse) -> None:
-    await store_events(database, await claim_of(database, 0, topic="limit-breaches"), [breach()])
+    await store_events(database, "limit_events", await claim_of(database, 0, topic="limit-breaches"), [breach()])
     (row,) = await database.rows(
         "SELECT org_id, org_seq, toString(at), scope_kind, seat_tier, user_id, month, limit_version, episode, "
         "toString(limit_usd), toString(spend_usd), toString(overshoot_usd), cause, crossing_event_id, "
@@ -373,7 +344,7 @@ async def test_a_resume_ends_the_breaches_of_its_scope_and_episode(database: Cli
         breach(episode=2, limit_version=4),
         breach(episode=1, scope=ada),
     ]
-    await store_events(database, await claim_of(database, 0, topic="limit-breaches"), events)
+    await store_events(database, "limit_events", await claim_of(database, 0, topic="limit-breaches"), events)
     rows = await database.rows(
         "SELECT scope_kind, user_id, episode, limit_version, toString(resumed_at) FROM breaches ORDER BY ALL"
     )
@@ -390,10 +361,10 @@ async def test_a_resume_ends_the_breaches_of_its_scope_and_episode(database: Cli
 
 async def test_an_event_is_stored_once_and_an_unknown_one_is_kept(database: ClickHouse) -> None:
     claim = await claim_of(database, 0, topic="limit-breaches")
-    assert await store_events(database, claim, [breach()]) == 1
-    assert await store_events(database, claim, [breach(), resume()]) == 1
+    assert await store_events(database, "limit_events", claim, [breach()]) == 1
+    assert await store_events(database, "limit_events", claim, [breach(), resume()]) == 1
     news = KafkaRecord(2, b'{"type": "usage-credits.credits.paused", "data": {"org_id": "acme", "reason": "balance"}}')
-    assert await store(database, claim, news, table=LimitEvents()) == [1]
+    assert await store(database, claim, news, table=EventTable("limit_events")) == [1]
     kept = await database.rows("SELECT org_id, event FROM limit_events WHERE type = 'usage-credits.credits.paused'")
     assert kept == [("acme", (news.value or b"").decode())]
 

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import pytest
 
 from pipeline.engine.contract import Effects, Output
-from tests.support.auditor import Auditor, Said
+from tests.support.auditor import Auditor, Said, billed
 from tests.support.auditor.comparison import Disagreement, WatchedLedger, compare, way_of
 from tests.support.auditor.invariants import CHECKS, Broken
+from tests.support.auditor_story import correcting
 from tests.support.builders import (
     BILLING,
+    CENT_PICOUSD,
     NOON,
     Wire,
     add_member,
@@ -124,6 +126,11 @@ def of_type(ending: str, **data: object) -> Callable[[Wire], Wire | None]:
     return change
 
 
+def without(type_: str) -> Callable[[Wire], Wire | None]:
+    """Entries of a type are lost."""
+    return lambda envelope: None if envelope["data"]["type"] == type_ else envelope
+
+
 def tell(ledger: WatchedLedger) -> None:
     """One organisation of each plan: its limit of $1 is reached, raised, lowered again; the wallet is empty once."""
     for plan, org_id in (("enterprise", "acme"), ("team", "globex")):
@@ -144,12 +151,37 @@ def tell(ledger: WatchedLedger) -> None:
             ledger.commands(command("confirm_payment", BILLING, org_id=org_id, command_id="pay again", **again))
 
 
+def bill(ledger: WatchedLedger) -> None:
+    """Four months: invoiced and partly taken back, below zero, with a debt, and with what the wallet pays."""
+    tell(ledger)
+    note = {"invoice_number": 1, "amount_usd": "1.00", "note": "an outage"}
+    ledger.commands(command("issue_credit_note", BILLING, command_id="note", **note), at="2026-06-04T12:00:00Z")
+    taken_back = [correcting(searches(f"e-{number}", cents), f"c-{number}", 0) for number, cents in ((1, 60), (3, 200))]
+    ledger.usage(*taken_back, at="2026-06-04T12:00:00Z")
+    charged_back = {"direction": "debit", "amount_usd": "0.70", "note": "chargeback"}
+    july, august = "2026-07-10T12:00:00Z", "2026-08-10T12:00:00Z"
+    ledger.commands(command("adjust", BILLING, command_id="debit", **charged_back), at=july)
+    ledger.usage(searches("e-4", 500, occurred_at=july), at=july)
+    pays = {"payment_id": "p", "amount_usd": "3.00"}
+    ledger.commands(command("confirm_payment", BILLING, command_id="pay", **pays), at=august)
+    ledger.usage(searches("e-5", 500, occurred_at=august), at=august)
+    ledger.usage(event("e-6", model="claude-haiku-4-5", input_tokens=1_501, occurred_at=august), at=august)
+    ledger.wait_until("2026-09-04T00:00:00Z")
+
+
 BALANCE = "the_balance_is_the_sum_of_the_entries"
 TOTALS = "member_totals_sum_to_the_organizations"
 OWNER = "there_is_exactly_one_primary_owner"
 ADMITTED = "nobody_is_both_breached_and_admitted"
 FOUNDED = "no_breach_without_a_crossing_event_or_a_limit_change"
 PAUSES = "every_pause_has_an_end_or_a_reason_that_holds"
+
+INVOICED = "what_is_burnt_is_invoiced"
+OVER = "what_is_over_is_invoiced"
+ROUNDED = "rounded_lines_add_up"
+NUMBERS = "numbers_have_no_gaps"
+RECEIVABLE = "what_is_due_is_receivable"
+STATEMENTS = "statements_go_on_where_the_last_one_ended"
 
 BREACHES, ENTRIES, ROWS, STATUS = "limit-breaches", "ledger-entries", "priced-usage", "credit-status"
 OTHER_EVENT = {"event_id": "e-1", "source": "", "input_partition": 0, "input_offset": 0, "input_index": 0}
@@ -163,6 +195,21 @@ def in_breaches(**data: object) -> Tamper:
 
 def in_entries(**data: object) -> Tamper:
     return in_outputs(ENTRIES, of_type("ledger.entry", **data))
+
+
+def in_bills(ending: str, **data: object) -> Tamper:
+    return in_outputs("invoices", of_type(ending, **data))
+
+
+def in_lines(kind: str, **fields: object) -> Tamper:
+    """Lines of a kind are something else."""
+
+    def change(envelope: Wire) -> Wire:
+        data = envelope["data"]
+        lines = [{**line, **fields} if line["kind"] == kind else line for line in data.get("lines", ())]
+        return {**envelope, "data": {**data, "lines": lines}} if lines else envelope
+
+    return in_outputs("invoices", change)
 
 
 def in_status(of: str, **fields: object) -> Tamper:
@@ -200,6 +247,38 @@ BROKEN: list[tuple[str, str, Tamper]] = [
     (PAUSES, "a balance's pause does not end", in_outputs(BREACHES, of_type("credits.resumed"))),
 ]
 
+BROKEN_BILLS: list[tuple[str, str, Tamper]] = [
+    (INVOICED, "a line of more than was used", in_lines("usage", quantity=7)),
+    (INVOICED, "a line at another rate", in_lines("usage", rate_picousd="7")),
+    (INVOICED, "a line of another month", in_lines("usage", usage_month="2026-02")),
+    (INVOICED, "an exact amount of its own", in_lines("usage", exact_picousd="7")),
+    (INVOICED, "an exact sum of its own", in_bills("invoice.finalized", exact_picousd="7")),
+    (INVOICED, "what is burnt is not cleared", in_outputs(ENTRIES, without("invoice"))),
+    (OVER, "an invoice is lost", in_bills("invoice.finalized")),
+    (ROUNDED, "a line that is not whole cents", in_lines("usage", amount_picousd="7")),
+    (ROUNDED, "a line that is a dollar off", in_lines("usage", amount_picousd="1000000000000")),
+    (ROUNDED, "another total", in_bills("invoice.finalized", total_picousd="7")),
+    (ROUNDED, "a draft's total", in_bills("invoice.drafted", total_picousd="7")),
+    (ROUNDED, "another count of lines", in_bills("invoice.finalized", line_count=7)),
+    (ROUNDED, "nothing is carried", in_bills("invoice.finalized", carried_picousd="0")),
+    (NUMBERS, "an invoice's number", in_bills("invoice.finalized", number=7)),
+    (NUMBERS, "a part's number", in_bills("invoice.finalized", part=7)),
+    (NUMBERS, "a credit note's number", in_bills("credit_note.issued", number=7)),
+    (RECEIVABLE, "more is due", in_bills("invoice.finalized", due_picousd="7")),
+    (RECEIVABLE, "less is paid", in_bills("invoice.finalized", offset_picousd="0")),
+    (RECEIVABLE, "another amount is taken up", in_lines("carried", exact_picousd="7")),
+    (RECEIVABLE, "a debt is another", in_lines("debt", exact_picousd="7")),
+    (RECEIVABLE, "a credit note is lost", in_bills("credit_note.issued")),
+    (RECEIVABLE, "a credit note of another invoice", in_bills("credit_note.issued", invoice_number=2)),
+    (RECEIVABLE, "rounding is not entered", in_outputs(ENTRIES, without("rounding"))),
+    (RECEIVABLE, "what is paid is not entered", in_outputs(ENTRIES, without("offset"))),
+    (STATEMENTS, "it begins elsewhere", in_bills("statement.issued", opening_picousd="7")),
+    (STATEMENTS, "it ends elsewhere", in_bills("statement.issued", closing_picousd="7")),
+    (STATEMENTS, "it burnt something else", in_bills("statement.issued", burn_picousd="7")),
+    (STATEMENTS, "a statement is lost", in_bills("statement.issued")),
+    (STATEMENTS, "of the same month again", in_bills("statement.issued", month="2026-05")),
+]
+
 
 def test_the_story_itself_breaks_nothing() -> None:
     ledger = TamperedLedger(tamper=lambda effects: effects)
@@ -209,6 +288,24 @@ def test_the_story_itself_breaks_nothing() -> None:
     assert said == {"limit.breached", "limit.resumed", "credits.paused", "credits.resumed"}
 
 
+def test_the_story_of_bills_breaks_nothing() -> None:
+    ledger = TamperedLedger(tamper=lambda effects: effects)
+    bill(ledger)
+    bills = [said["data"] | {"type": said["type"]} for said in ledger.envelopes("invoices")]
+    assert {said["type"].removeprefix("usage-credits.") for said in bills} == {
+        "invoice.drafted",
+        "invoice.finalized",
+        "credit_note.issued",
+        "statement.issued",
+    }
+    # 320; 0 - 260; 500 - 260 + 70; 500 and less than half a cent, of which the wallet pays 300.
+    final = [said for said in bills if said["type"].endswith("invoice.finalized")]
+    assert [(said["total_picousd"], said["carried_picousd"], said["due_picousd"]) for said in final] == [
+        (str(total * CENT_PICOUSD), str(carried * CENT_PICOUSD), str(due * CENT_PICOUSD))
+        for total, carried, due in ((320, 0, 320), (0, -260, 0), (310, 0, 310), (500, 0, 200))
+    ]
+
+
 @pytest.mark.parametrize(("name", "how", "tamper"), BROKEN, ids=[how for _, how, _ in BROKEN])
 def test_an_invariant_that_does_not_hold_is_seen(name: str, how: str, tamper: Tamper) -> None:
     with pytest.raises(Broken) as broken:
@@ -216,5 +313,13 @@ def test_an_invariant_that_does_not_hold_is_seen(name: str, how: str, tamper: Ta
     assert name in broken.value.names, broken.value
 
 
+@pytest.mark.parametrize(("name", "how", "tamper"), BROKEN_BILLS, ids=[how for _, how, _ in BROKEN_BILLS])
+def test_an_invariant_of_bills_that_does_not_hold_is_seen(name: str, how: str, tamper: Tamper) -> None:
+    with pytest.raises(Broken) as broken:
+        bill(TamperedLedger(tamper=tamper))
+    assert name in broken.value.names, broken.value
+
+
 def test_every_invariant_is_broken_above() -> None:
-    assert {name for name, _, _ in BROKEN} == {*(check.__name__ for check in CHECKS), FOUNDED}
+    broken = {name for name, _, _ in [*BROKEN, *BROKEN_BILLS]}
+    assert broken == {*(check.__name__ for check in (*CHECKS, *billed.CHECKS)), FOUNDED}

@@ -6,7 +6,16 @@ from functools import cache
 import pytest
 
 from tests.support.auditor import Auditor, Said
-from tests.support.auditor.outputs import Breach, Entry, Resume, Row, Threshold, Told
+from tests.support.auditor.outputs import (
+    Breach,
+    Entry,
+    InvoiceDrafted,
+    InvoiceFinalized,
+    Resume,
+    Row,
+    Threshold,
+    Told,
+)
 from tests.support.auditor.refusals import REASONS
 from tests.support.auditor.state import Organization
 from tests.support.histories import Histories
@@ -76,6 +85,27 @@ def test_every_breach_and_threshold_is_told_once_and_every_resume_ends_a_breach(
                 assert one.limit is None or one.spend < one.limit
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_burnt_is_invoiced_and_what_is_due_is_receivable(seed: int) -> None:
+    """R39-R41, readings 43-50."""
+    for org in organizations(seed):
+        unbilled: Counter[str] = Counter()
+        for entry in org.entries:
+            unbilled[entry.charge_month] += entry.amount if entry.account == "unbilled" else 0
+        assert {month for month, amount in unbilled.items() if amount} <= org.drafts.keys()
+        numbers = [invoice.number for invoice in org.invoices if invoice.number is not None]
+        assert numbers == list(range(1, len(numbers) + 1))
+        for invoice in org.invoices:
+            assert sum(line.amount for line in invoice.lines) == invoice.total + invoice.carried
+            assert all(abs(line.amount - line.exact) < 10**10 for line in invoice.lines)
+        due = sum(invoice.due for invoice in org.invoices) - sum(note.amount for note in org.credit_notes)
+        assert org.sum_of("receivable") == due + (org.invoices[-1].carried if org.invoices else 0)
+        closing = 0
+        for statement in org.statements:
+            assert statement.opening == closing
+            closing = statement.closing
+
+
 def test_the_histories_hold_what_they_are_for() -> None:
     kinds = Counter(type(one).__name__ for one in told())
     causes: dict[str, set[str]] = defaultdict(set)
@@ -85,16 +115,40 @@ def test_the_histories_hold_what_they_are_for() -> None:
             causes[type(one).__name__].add(one.cause)
             scopes[type(one).__name__].add((one.scope.kind, one.scope.seat_tier is not None))
     assert min(kinds.values()) >= 5, kinds
-    assert len(kinds) == 15, kinds
+    assert len(kinds) == 19, kinds
     assert causes["Breach"] == {"usage", "correction", "limit_changed", "seat_changed", "plan_changed"}
     assert causes["Resume"] == {"correction", "limit_changed", "seat_changed", "plan_changed"}
     every = {("organization", False), ("tier", True), ("member", True), ("member", False)}
     assert scopes == {"Breach": every, "Resume": every}
     entries = {one.type for one in told() if isinstance(one, Entry)}
-    assert entries == {"purchase", "grant", "refund", "adjust", "expiry"}
+    assert entries == {"purchase", "grant", "refund", "adjust", "expiry", "invoice", "offset", "rounding"}
     rows = [one for one in told() if isinstance(one, Row)]
     assert {row.leg for row in rows} == {"usage", "reversal", "replacement"}
     assert 0.2 < sum(row.after_pause for row in rows) / len(rows) < 0.6
     assert sum(row.usage_month != row.charge_month for row in rows) > 100
     outcomes = {outcome for seed in SEEDS for outcome in history(seed)[1].outcomes}
     assert outcomes >= REASONS.keys()
+
+
+def test_the_histories_bill_what_is_rare() -> None:
+    invoices = [one for one in told() if isinstance(one, InvoiceFinalized)]
+    assert {one.reason for one in invoices} == {"month_closed", "plan_changed", "organization_closed"}
+    assert sum(one.part > 1 for one in invoices) >= 5
+    assert sum(one.carried < 0 for one in invoices) >= 5
+    assert sum(one.number is None for one in invoices) >= 5
+    kinds = Counter(kind for one in invoices for kind in {line.kind for line in one.lines})
+    assert kinds["usage"] > 100 > min(kinds["carried"], kinds["debt"]) >= 5
+    assert sum(0 < one.offset < one.total for one in invoices) >= 5
+    assert sum(any(line.usage_month not in (None, one.month) for line in one.lines) for one in invoices) > 50
+
+
+def test_in_the_days_of_grace_drafts_grow_are_opened_and_are_finalised_by_another_plan() -> None:
+    grown = opened = interim = 0
+    for org in (org for seed in SEEDS for org in organizations(seed)):
+        drafts = {(one.month, one.part): one for one in org.published if isinstance(one, InvoiceDrafted)}
+        for invoice in org.invoices:
+            draft = drafts.get((invoice.month, invoice.part))
+            grown += draft is not None and draft.exact != invoice.exact
+            opened += draft is None and invoice.reason == "month_closed"
+            interim += draft is not None and invoice.reason == "plan_changed"
+    assert min(grown, opened, interim) >= 5, (grown, opened, interim)

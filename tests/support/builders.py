@@ -37,6 +37,13 @@ def searches(event_id: str, cents: int, **fields: Any) -> Wire:
     return event(event_id, web_search_requests=cents, **fields)
 
 
+def correction(event_id: str, cents: int, wrong: Wire) -> Wire:
+    """The event with other counts, in place of the one that was sent."""
+    original = {name: value for name, value in wrong.items() if name not in ("org_id", "event_id", "corrects")}
+    right = wrong | {"event_id": event_id, "web_search_requests": cents}
+    return right | {"corrects": {"event_id": wrong["event_id"], "original": original}}
+
+
 def cloud_event(bare: Wire, **attributes: Any) -> Wire:
     """The same event as a CloudEvent; its source must not be empty."""
     moved = {"event_id": "id", "source": "source", "occurred_at": "time"}

@@ -15,6 +15,15 @@ from schemas.events import (
     OrganizationScope,
     TierScope,
 )
+from schemas.invoices import (
+    BalanceLine,
+    CreditNoteIssued,
+    InvoiceContinued,
+    InvoiceDrafted,
+    InvoiceFinalized,
+    StatementIssued,
+    UsageLine,
+)
 from schemas.ledger import EntryCause, LedgerEntry, PurchaseRequested, ReloadRequested
 from schemas.month import Month
 from schemas.notifications import AutoReloadSuspended, BalanceLow, PendingRequest, RequestsDigest, ThresholdReached
@@ -33,6 +42,7 @@ BY_BILLING: list[Wire] = [
     command("refund_purchase", BILLING, payment_id="pay-3", purchase_payment_id="pay-1", amount_usd="40"),
     command("grant_credits", BILLING, amount_usd="5", expires_at="2026-12-31T00:00:00Z"),
     command("adjust", BILLING, direction="debit", amount_usd="0.01", note="price published late"),
+    command("issue_credit_note", BILLING, invoice_number=3, amount_usd="12.50", note="agreed on the phone"),
 ]
 BY_OWNERS: list[Wire] = [
     command("set_credits", enabled=True),
@@ -135,6 +145,54 @@ EVENTS += [
     ReloadRequested(**_SAID, reload_id="r-1", number=1, amount_picousd=DOLLAR_PICOUSD, balance_picousd=-1),
     PurchaseRequested(
         **_SAID, purchase_id="p-1", amount_picousd=DOLLAR_PICOUSD, actor={"kind": "user", "id": "owner", "scopes": []}
+    ),
+]
+
+_CENT_PICOUSD = DOLLAR_PICOUSD // 100
+_LINE = UsageLine(
+    usage_month="2026-05",
+    product="chat",
+    model="claude-sonnet-4-6",
+    price_id="claude-sonnet-4-6@2026-03-13",
+    token_kind="input_tokens",
+    quantity=1_000,
+    rate_picousd=3_000_000,
+    exact_picousd=3_000_000_000,
+    amount_picousd=0,
+)
+_DRAFT = {
+    **_SAID,
+    "month": "2026-05",
+    "part": 1,
+    "exact_picousd": 3_000_000_000,
+    "line_count": 2,
+    "lines": (_LINE, BalanceLine(kind="carried", exact_picousd=-_CENT_PICOUSD, amount_picousd=-_CENT_PICOUSD)),
+}
+EVENTS += [
+    InvoiceDrafted(**_DRAFT, total_picousd=0),
+    InvoiceFinalized(
+        **_DRAFT,
+        total_picousd=0,
+        number=1,
+        reason="month_closed",
+        carried_picousd=-_CENT_PICOUSD,
+        offset_picousd=0,
+        due_picousd=0,
+    ),
+    InvoiceContinued(**_SAID, month="2026-05", part=1, of="draft", first_line=1_000, lines=(_LINE,)),
+    CreditNoteIssued(**_SAID, number=1, invoice_number=3, amount_picousd=DOLLAR_PICOUSD, note="agreed on the phone"),
+    StatementIssued(
+        **_SAID,
+        month="2026-05",
+        opening_picousd=0,
+        purchase_picousd=DOLLAR_PICOUSD,
+        grant_picousd=0,
+        burn_picousd=-1,
+        refund_picousd=0,
+        adjust_picousd=0,
+        offset_picousd=0,
+        expiry_picousd=0,
+        closing_picousd=DOLLAR_PICOUSD - 1,
     ),
 ]
 

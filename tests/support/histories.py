@@ -10,6 +10,7 @@ from random import Random
 from tests.support.auditor import Auditor, Said
 from tests.support.auditor.basics import (
     AHEAD,
+    ALIASES,
     DAY,
     HOUR,
     PRICES,
@@ -42,7 +43,8 @@ class Histories:
         self._sent: list[tuple[int, Wire]] = []
         self._commands = Commands(self.random, self.auditor)
         # Some histories are slow and see months close, some are quick and crowd one month.
-        self._pace = self.random.choice((20, 60, 240)) * 60 * SECOND
+        self._pace = self.random.choice((20, 60, 240, 900, 1_800)) * 60 * SECOND
+        self._takes_back = self.random.random() < 0.3  # what was invoiced, so that sums fall below zero
 
     def __iter__(self) -> Iterator[Said]:
         for body in self._commands.opening():
@@ -69,13 +71,14 @@ class Histories:
         """Now and then until just before, at or just after an instant at which something is due."""
         if self._month_is_ending() and self.random.random() < 0.93:
             return self.random.choice((0, MILLISECOND, SECOND))
+        if self._month_is_closing() and self.random.random() < 0.8:
+            return self.random.choice((0, MILLISECOND))
         if self.random.random() < 0.05:
             end = end_of(month_of(self.now))
-            begun = end_of(month_of(self.now - 20 * DAY))
             due = [
                 end,
                 *[end - AHEAD // 2] * 3,  # the clocks of others are in the next month already
-                begun + self.auditor.grace_hours * HOUR,
+                *[self._closes] * 3,
                 (self.now // DAY) * DAY + DAY + self.auditor.digest_hour * HOUR,
             ]
             for org in self.auditor.organizations.values():
@@ -92,6 +95,18 @@ class Histories:
         """So nearly that usage may be of the next one (R19)."""
         return month_of(self.now + AHEAD) != month_of(self.now)
 
+    @property
+    def _end(self) -> int:
+        """Of the month that ended last; from the 21st on, of the one that runs."""
+        return end_of(month_of(self.now - 20 * DAY))
+
+    @property
+    def _closes(self) -> int:
+        return self._end + self.auditor.grace_hours * HOUR
+
+    def _month_is_closing(self) -> bool:
+        return abs(self.now - self._closes) < 5 * MILLISECOND
+
     # Usage.
 
     def _some_usage(self) -> Wire:
@@ -104,7 +119,8 @@ class Histories:
             changed: Wire = {**self.random.choice(known)}
             changed["output_tokens"] = changed.get("output_tokens", 0) + 1
             return changed
-        event = self._correction() if known and chance < 0.18 else self._event()
+        corrects = 0.5 if self._takes_back and self.now >= self._closes else 0.18
+        event = self._correction() if known and chance < corrects else self._event()
         self._sent.append((self.now, event))
         return event
 
@@ -119,13 +135,15 @@ class Histories:
         occurred_at = self.now - late
         if self.random.random() < (0.6 if self._month_is_ending() else 0.05):
             occurred_at = self.now + pick((9 * SECOND, AHEAD - SECOND, AHEAD, AHEAD + SECOND))
+        elif self._month_is_closing() and self.random.random() < 0.7:
+            occurred_at = self._end - pick((0, 1, HOUR, 10 * DAY))
         event: Wire = {
             "org_id": org_id,
             "user_id": pick(users) if self.random.random() < 0.98 else "stranger",
             "event_id": f"e-{self._number}",
             "source": pick(("", "chat", "code")),
-            "product": pick(("chat", "claude_code")),
-            "model": pick(tuple(PRICES)) if self.random.random() < 0.98 else "claude-unheard-of",
+            "product": pick(("chat", "claude_code", "Cowork")),
+            "model": pick((*PRICES, *ALIASES)) if self.random.random() < 0.98 else "claude-unheard-of",
             "occurred_at": text_of(occurred_at),
             "funding": "credits" if self.random.random() < 0.88 else "included",
         }
@@ -162,13 +180,17 @@ class Histories:
             if (key := (taken.facts["org_id"], taken.facts["source"], taken.facts["event_id"])) in wires
             and (chance < 0.2 or not taken.corrected)
         ]
-        # Half of them of the dearest lately: those are what limits were reached by.
-        lately = sorted(good[-12:])[-2:] if self.random.random() < 0.5 else good[-12:]
+        # Half of them of the dearest lately, by which limits were reached, or of what was just invoiced.
+        lately = good[-12:]
+        if self.now >= self._closes and self.random.random() < (0.9 if self._takes_back else 0.5):
+            lately = [(cost, key) for cost, key in good if micros(wires[key]["occurred_at"]) < self._end]
+        if self.random.random() < 0.5:
+            lately = sorted(lately)[-2:]
         original = wires[pick(lately)[1]] if lately else self._event()
         billing = {name: value for name, value in original.items() if name not in IDENTITY}
         corrected: Wire = {**{name: original[name] for name in original if name != "corrects"}}
         corrected["event_id"] = f"e-{self._number}"
-        factor = pick((0, 1, 1, 2, 3, 6))
+        factor = pick((0, 0, 0, 1) if self._takes_back else (0, 1, 1, 2, 3, 6))
         for kind in (*TOKENS, "web_search_requests"):
             if kind in corrected:
                 corrected[kind] = corrected[kind] * factor // 2

@@ -24,6 +24,7 @@ class Commands:
         self._now = 0
         self._sent: list[tuple[int, Wire]] = []
         self._names = NAMES[: random.randint(2, 4)]
+        self._changes_plans = random.choice((2, 2, 12))
 
     # How it begins.
 
@@ -80,7 +81,7 @@ class Commands:
     def _kinds(self, org: Organization) -> list[tuple[Callable[[Organization], Wire], int]]:
         money = 3 if org.plan == "team" else 1
         went_to_team = org.plan == "team" and any(limit.amount is not None for limit in org.tiers.values())
-        billing = {"active": 10 if went_to_team else 2, "suspended": 25, "closed": 60}[org.status]
+        billing = {"active": 10 if went_to_team else self._changes_plans, "suspended": 25, "closed": 60}[org.status]
         answers = 20 if any(one.status == "pending" for one in org.reloads) else 4 if org.reloads else 0
         asks = 3 if org.plan == "enterprise" else 1
         return [
@@ -96,6 +97,7 @@ class Commands:
             (self._refund, money),
             (self._grant, money),
             (self._adjust, money),
+            (self._credit_note, 6 if org.invoices else 1),
             (self._auto_reload, 2 * money),
             (self._reload_answer, answers),
             (self._buying_and_notice, 2 * money),
@@ -228,6 +230,14 @@ class Commands:
         direction = self._random.choice(("credit", "debit"))
         return {"command": "adjust", "direction": direction, "amount_usd": amount, "note": "put right"}
 
+    def _credit_note(self, org: Organization) -> Wire:
+        """Mostly of the last ones, and mostly for what is left of them."""
+        number = max(1, len(org.invoices) + self._random.choice((-2, -1, -1, 0, 0, 0, 1)))
+        invoice = org.invoice(number)
+        rest = (invoice.total - org.credited(number)) // 10**10 if invoice else 0
+        amount = self._amount(rest, rest // 2, rest // 2, rest + 1)
+        return {"command": "issue_credit_note", "invoice_number": number, "amount_usd": amount, "note": "an outage"}
+
     def _auto_reload(self, org: Organization) -> Wire:
         pick = self._random.choice
         on = self._random.random() < 0.85
@@ -274,7 +284,8 @@ class Commands:
             return {"command": "register_organization", "plan": "team", "primary_owner": "owner"}
         if chance < 0.5 and org.org_id == self._names[-1] and len(self._names) > 2:
             return {"command": "close_organization"}
-        return {"command": "change_plan", "plan": self._random.choice(("team", "enterprise"))}
+        other = "enterprise" if org.plan == "team" else "team"
+        return {"command": "change_plan", "plan": self._random.choice((other, other, other, org.plan))}
 
 
 BY_BILLING = {
@@ -289,6 +300,7 @@ BY_BILLING = {
     "refund_purchase",
     "grant_credits",
     "adjust",
+    "issue_credit_note",
 }
 
 

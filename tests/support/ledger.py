@@ -40,6 +40,7 @@ def packaged_prices() -> CompiledPrices:
 class LedgerInMemory(replay.LedgerInMemory):
     """One partition's ledger. `chunk_sizes` says how many records the next chunk may have; None: all there are.
 
+    Without `patient` the next record does not wait for what is due and may wait, as when records keep coming.
     With `reborn` it is restored from its cells before every chunk, as by a worker that has just taken over.
     """
 
@@ -47,6 +48,7 @@ class LedgerInMemory(replay.LedgerInMemory):
     advance_budget: int = 3  # few, so that tests see the calendar move in steps
     chunk_sizes: Callable[[], int] | None = None
     reborn: bool = False
+    patient: bool = True
 
     identities: dict[bytes, bytes] = field(default_factory=dict)
     forwards: list[Forward] = field(default_factory=list)
@@ -77,6 +79,10 @@ class LedgerInMemory(replay.LedgerInMemory):
         """Nothing comes until then."""
         self.move_to(micros(instant))
 
+    def _catch_up_with_the_rest(self) -> None:
+        if self.patient:
+            super()._catch_up_with_the_rest()
+
     def _chunk(self, records: Sequence[Record]) -> int:
         if self.reborn:
             self.restart()
@@ -92,7 +98,7 @@ class LedgerInMemory(replay.LedgerInMemory):
 
     def published(self, org_id: str) -> list[LedgerEvent | PricedUsage]:
         """Rows and events of an organisation in the order of `org_seq`; burns beside the row whose number they bear."""
-        topics = ("limit-breaches", "account-events", "ledger-entries", "reload-requests", "notifications")
+        topics = ("limit-breaches", "account-events", "ledger-entries", "invoices", "reload-requests", "notifications")
         events = [read_event(value) for topic in topics for value in self.outputs.get(topic, ())]
         found = [what for what in [*self.rows, *events] if what.org_id == org_id]
         return sorted(found, key=lambda what: what.org_seq)
@@ -158,8 +164,8 @@ class LedgerInMemory(replay.LedgerInMemory):
         return {name: count for name, count in self.cell("counters").items() if name != "cell"}
 
 
-def acme(**how: Any) -> LedgerInMemory:
+def acme(at: str = "2026-05-01T00:00:00Z", **how: Any) -> LedgerInMemory:
     """A ledger that knows the organisation `acme`, its primary owner and the member `ann`, credits on, no limit."""
     ledger = LedgerInMemory(**how)
-    ledger.commands(register(), set_credits(), add_member("ann"), at="2026-05-01T00:00:00Z")
+    ledger.commands(register(), set_credits(), add_member("ann"), at=at)
     return ledger

@@ -20,9 +20,7 @@ from pipeline.settings import Settings
 from pipeline.topics import (
     LEDGER_OUTPUTS,
     LEDGER_STATE,
-    LIMIT_BREACHES,
     LOG_ID,
-    PRICED_USAGE,
     USAGE_EVENTS,
 )
 from pipeline.topics_admin import create_topics, read_log_id
@@ -67,8 +65,7 @@ async def running_sink(settings: Settings) -> AsyncIterator[None]:
     """A sink in this process, stopped in order at the end."""
     config = SinkConfig(
         kafka=settings.kafka(),
-        priced_usage_topic=settings.topic_prefix + PRICED_USAGE.name,
-        limit_breaches_topic=settings.topic_prefix + LIMIT_BREACHES.name,
+        topic_prefix=settings.topic_prefix,
         group_id=settings.topic_prefix + "sink",
         clickhouse_url=settings.clickhouse_url,
         database=settings.clickhouse_database,

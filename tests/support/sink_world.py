@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from schemas.month import Month
 from schemas.priced import PricedUsage
 from sinks.clickhouse import ClickHouse
+from sinks.sink import TABLES
 
 PARTITIONS = 4
 REPOSITORY = Path(__file__).parents[2]
@@ -115,10 +116,10 @@ class Producer:
                 await self.aborted_chunk(partition, 3)
             await self.chunk(partition, self._random.randint(1, rows))
 
-    async def limit_event(self, partition: int, value: bytes) -> None:
-        """One record on limit-breaches."""
+    async def event(self, topic: str, partition: int, value: bytes) -> None:
+        """One record on a topic of events."""
         async with self._producer.transaction():
-            await self._producer.send_and_wait(self.prefix + "limit-breaches", value, partition=partition)
+            await self._producer.send_and_wait(self.prefix + topic, value, partition=partition)
 
     def _rows(self, partition: int, count: int, months: Sequence[str]) -> list[PricedUsage]:
         choose = self._random
@@ -155,7 +156,7 @@ async def make_topics(bootstrap_servers: str, prefix: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()
     try:
-        topics = [NewTopic(prefix + name, PARTITIONS, 1) for name in ("priced-usage", "limit-breaches")]
+        topics = [NewTopic(prefix + name, PARTITIONS, 1) for name in TABLES]
         await admin.create_topics(topics)
     finally:
         await admin.close()

@@ -67,6 +67,8 @@ class Toy:
             kinds[kind][name] = int(value)
             yield
 
+    is_behind = False
+
     def next_due_micros(self) -> int | None:
         return self.period.get("end")
 

@@ -1,11 +1,7 @@
 """The auditor itself, on stories short enough to work out by hand; a web search costs one cent."""
 
-from typing import Any
-
-from tests.support.auditor import Auditor
 from tests.support.auditor.basics import reload_id, request_id
 from tests.support.auditor.outputs import (
-    Applied,
     AutoReloadSuspended,
     BalanceLow,
     Breach,
@@ -13,6 +9,7 @@ from tests.support.auditor.outputs import (
     CreditsResumed,
     Digest,
     Entry,
+    InvoiceFinalized,
     Refused,
     ReloadRequested,
     Resume,
@@ -20,7 +17,8 @@ from tests.support.auditor.outputs import (
     Scope,
     Threshold,
 )
-from tests.support.builders import BILLING, CENT_PICOUSD, Wire, event, micros, searches, user
+from tests.support.auditor_story import Story, correcting, usd
+from tests.support.builders import BILLING, event, micros, user
 
 ORGANIZATION = Scope("organization")
 STANDARD = Scope("tier", "standard")
@@ -29,75 +27,6 @@ ANN_ON_STANDARD = Scope("member", "standard", "ann")
 ANN_ON_PREMIUM = Scope("member", "premium", "ann")
 OUR_LIMIT = "set_organization_limit"
 PUT_IN = "confirm_payment"
-
-BY_BILLING = {
-    "register_organization",
-    "confirm_payment",
-    "grant_credits",
-    "adjust",
-    "refund_purchase",
-    "change_plan",
-    "report_reload_paid",
-    "report_reload_failed",
-    "close_organization",
-}
-
-
-class Story:
-    """What happens at `acme`, one thing after the other; `told` are the outputs since it was last asked."""
-
-    def __init__(self, plan: str = "enterprise", at: str = "2026-05-10T12:00:00Z") -> None:
-        self.at, self.auditor, self.number, self.read = at, Auditor(), 0, 0
-        self.do("register_organization", plan=plan, primary_owner="owner")
-        self.do("set_credits", enabled=True)
-        self.do("add_member", user_id="ann")
-        self.do("add_member", user_id="bob")
-        self.told()
-
-    def do(self, command: str, *, by: str | None = None, **fields: Any) -> str:
-        self.number += 1
-        actor = BILLING if command in BY_BILLING and by is None else user(by or "owner")
-        body = {
-            "command": command,
-            "command_id": f"c-{self.number}",
-            "org_id": "acme",
-            "actor": actor,
-            **fields,
-        }
-        return self.auditor.take(micros(self.at), "command", body)
-
-    def use(self, wire: Wire) -> str:
-        return self.auditor.take(micros(self.at), "usage", {"occurred_at": self.at, **wire})
-
-    def cents(self, event_id: str, cents: int, **fields: Any) -> str:
-        return self.use({**searches(event_id, cents), "occurred_at": self.at, **fields})
-
-    def told(self) -> list[Any]:
-        """Without what only says that a command was applied."""
-        self.auditor.advance(micros(self.at))
-        every = self.auditor.published("acme")
-        new, self.read = every[self.read :], len(every)
-        return [told for told in new if not isinstance(told, Applied)]
-
-    def limits(self) -> list[Any]:
-        return [told for told in self.told() if isinstance(told, Breach | Resume)]
-
-    def rows(self) -> list[Row]:
-        return self.auditor.organizations["acme"].rows
-
-    def reasons(self, user_id: str = "ann") -> tuple[str, ...]:
-        return self.auditor.decision("acme", user_id, micros(self.at)).reasons
-
-
-def usd(cents: int) -> int:
-    return cents * CENT_PICOUSD
-
-
-def correcting(wrong: Wire, event_id: str, cents: int) -> Wire:
-    """The right count in the place of a wrong one."""
-    said = {name: value for name, value in wrong.items() if name not in ("org_id", "event_id", "source", "corrects")}
-    corrects = {"event_id": wrong["event_id"], "original": said}
-    return {**wrong, "event_id": event_id, "web_search_requests": cents, "corrects": corrects}
 
 
 def breach(
@@ -273,7 +202,8 @@ def test_late_usage_counts_in_its_month_until_that_closes_and_pauses_nobody() ->
     story.cents("e-1", 100, occurred_at=late)
     story.at = "2026-06-04T00:00:00Z"
     story.cents("e-2", 100, occurred_at=late)
-    assert [(row.usage_month, row.charge_month) for row in story.told()] == [
+    rows = [told for told in story.told() if isinstance(told, Row)]
+    assert [(row.usage_month, row.charge_month) for row in rows] == [
         ("2026-05", "2026-05"),
         ("2026-05", "2026-06"),
     ]
@@ -374,7 +304,9 @@ def test_to_team_ends_pauses_of_seats_and_pauses_for_the_balance_and_back_again(
     story.cents("e-1", 100)
     story.told()
     story.do("change_plan", plan="team")
-    assert story.told() == [CreditsPaused(1), resume(ANN_ON_STANDARD, 1, 1, "plan_changed", None, 100)]
+    what_is_used_is_invoiced, *_, paused, resumed = story.told()
+    assert isinstance(what_is_used_is_invoiced, InvoiceFinalized)
+    assert [paused, resumed] == [CreditsPaused(1), resume(ANN_ON_STANDARD, 1, 1, "plan_changed", None, 100)]
     assert story.do("set_tier_limit", seat_tier="standard", limit_usd="9.00") == "not_on_team"
     assert story.reasons() == ("balance",)
     story.do("change_plan", plan="enterprise")

@@ -127,6 +127,11 @@ TELLS_APART: dict[str, list[Any]] = {
     "balance.low": [{"org_seq": 8}],
     "auto_reload.suspended": [{"reload_id": "r-2"}, {"reason": "failed"}],
     "requests.digest": [{"day": "2026-05-11"}],
+    "invoice.drafted": [{"month": Month(2026, 6)}, {"part": 2}],
+    "invoice.finalized": [{"month": Month(2026, 6)}, {"part": 2}],
+    "invoice.continued": [{"month": Month(2026, 6)}, {"part": 2}, {"of": "invoice"}, {"first_line": 2_000}],
+    "credit_note.issued": [{"number": 2}],
+    "statement.issued": [{"month": Month(2026, 6)}],
 }
 
 

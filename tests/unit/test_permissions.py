@@ -18,6 +18,7 @@ from tests.support.builders import (
     add_member,
     command,
     register,
+    searches,
     set_credits,
     set_limit,
     user,
@@ -166,10 +167,12 @@ GIVEN: dict[str, Wire] = {
     "report_reload_failed": examples.COMMANDS["report_reload_failed"] | {"reload_id": reload_id("acme", 1)},
     "approve_request": examples.COMMANDS["approve_request"] | {"request_id": event_id("request", "acme", "ask")},
     "deny_request": examples.COMMANDS["deny_request"] | {"request_id": event_id("request", "acme", "ask")},
+    "issue_credit_note": examples.COMMANDS["issue_credit_note"] | {"invoice_number": 1},
 }
 ABOUT_A_MEMBER = {name for name, wire in GIVEN.items() if "user_id" in wire} - {"add_member"}
 BEFORE: dict[str, list[Wire]] = {
     "refund_purchase": [GIVEN["confirm_payment"]],
+    "issue_credit_note": [GIVEN["change_plan"]],
     "report_reload_paid": [GIVEN["set_auto_reload"]],
     "report_reload_failed": [GIVEN["set_auto_reload"]],
     "approve_request": [set_credits(), command("request_credits", user("member"), command_id="ask", kind="credits")],
@@ -188,6 +191,7 @@ ASKS_ONLY = {"buy_credits", "set_contact"}
 
 def ledger_before(name: str) -> LedgerInMemory:
     ledger = ledger_with_everybody("team" if name in TEAM else "enterprise")
+    ledger.usage(searches("used", 2_000, user_id="member"))
     ledger.commands(
         *(
             wire | {"command_id": f"before-{number}"} if wire["command_id"] == "c" else wire

@@ -270,9 +270,22 @@ def test_the_example_reads_well_at_a_hundred_columns() -> None:
 def test_entries_stand_by_organization() -> None:
     simulated = json.loads(CliRunner().invoke(main, [*EXAMPLE, "--json"]).stdout)
     assert [(entry["org_id"], entry["type"]) for entry in simulated["ledger"]] == [
+        ("cinder", "invoice"),
+        ("cinder", "rounding"),
         ("cinder", "burn"),
+        ("cinder", "invoice"),
         ("meridian", "purchase"),
         ("meridian", "burn"),
+        ("northwind", "invoice"),
+        ("northwind", "rounding"),
         ("northwind", "burn"),
+        ("northwind", "invoice"),
     ]
-    assert [balance["org_id"] for balance in simulated["balances"]] == ["cinder", "meridian", "northwind"]
+    balances = [(balance["org_id"], balance["account"], balance["balance_usd"]) for balance in simulated["balances"]]
+    assert balances == [
+        ("cinder", "receivable", "8.85"),
+        ("cinder", "unbilled", "0.00"),
+        ("meridian", "wallet", "2.2346647"),
+        ("northwind", "receivable", "29.43"),
+        ("northwind", "unbilled", "0.00"),
+    ]

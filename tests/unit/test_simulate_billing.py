@@ -41,6 +41,8 @@ class Asking:
     def restore(self, cells: Iterable[tuple[bytes, bytes]]) -> Iterator[None]:
         return iter(())
 
+    is_behind = False
+
     def next_due_micros(self) -> int | None:
         return self._due[0] if self._due else None
 

@@ -39,7 +39,10 @@ def lived_in() -> LedgerInMemory:
             monthly_maximum_usd=None,
         ),
         command("confirm_payment", BILLING, org_id="tiny", command_id="t-3", payment_id="p-1", amount_usd="2"),
+        command("change_plan", BILLING, command_id="to-team", plan="team"),
+        command("change_plan", BILLING, command_id="back", plan="enterprise"),
     )
+    ledger.usage(searches("e", 9))
     return ledger
 
 
@@ -56,11 +59,13 @@ def touched_all(state: State) -> State:
             *wallet.lots.values(),
             *wallet.payments.values(),
             *wallet.reloads.values(),
+            *wallet.months.values(),
+            *organization.invoices.values(),
         ):
             state.touch(cell)
         for month in organization.months.values():
-            for tier in month.tiers.values():
-                state.touch(tier)
+            for part in (*month.tiers.values(), *month.lines.values()):
+                state.touch(part)
         for member in organization.members.values():
             for own in member.months.values():
                 state.touch(own)
@@ -108,7 +113,15 @@ def test_only_what_changed_is_written_and_once() -> None:
     before = dict(ledger.cells)
     ledger.usage(searches("a", 1), searches("b", 1))
     written = {json.loads(key)[0] for key, value in ledger.cells.items() if before.get(key) != value}
-    assert written == {"organization", "organization_month", "tier_month", "member_month", "counters", "calendar"}
+    assert written == {
+        "organization",
+        "organization_month",
+        "tier_month",
+        "member_month",
+        "draft_line",
+        "counters",
+        "calendar",
+    }
     assert ledger.machine.state.take_changes() == {}
 
 

@@ -33,6 +33,7 @@ from tests.support.builders import (
     NOON,
     Wire,
     add_member,
+    correction,
     later,
     micros,
     register,
@@ -64,13 +65,6 @@ def tier_limit(usd: str | None, tier: str = "standard", basis: str = "each_membe
 
 def seat(tier: str, who: str = "ann", **how: Any) -> Wire:
     return said("assign_seat", **{"command_id": f"seat-{who}-{tier}", "user_id": who, "seat_tier": tier} | how)
-
-
-def correction(event_id: str, cents: int, wrong: Wire) -> Wire:
-    """The event with other counts, in place of the one that was sent."""
-    original = {name: value for name, value in wrong.items() if name not in ("org_id", "event_id", "corrects")}
-    right = wrong | {"event_id": event_id, "web_search_requests": cents}
-    return right | {"corrects": {"event_id": wrong["event_id"], "original": original}}
 
 
 def limited(*commands: Wire) -> LedgerInMemory:
@@ -501,7 +495,7 @@ def largest_cells(members: int) -> dict[str, int]:
         cell = json.loads(value)
         for name, text in cell.items():
             # Numbers of more digits are no larger things: an answer's org_seq, a sum of money.
-            if name in ("org_seq", "rows") or name.endswith("_picousd"):
+            if name in ("org_seq", "rows", "web_search_requests") or name.endswith("_picousd"):
                 cell[name] = ""
             elif name == "answer":
                 text["data"] = {**text["data"], "org_seq": 0}

@@ -48,6 +48,7 @@ class Auditor:
 
     grace_hours: int = 72
     digest_hour: int = 8
+    suppress_zero_invoices: bool = True
     now: int = 0
     organizations: dict[str, Organization] = field(default_factory=dict)
     outcomes: list[str] = field(default_factory=list)
@@ -74,7 +75,7 @@ class Auditor:
             return
         since, self.now = self.now, to
         for org in self.organizations.values():
-            pass_time(org, since, to, self.digest_hour * HOUR)
+            pass_time(org, since, to, self.grace_hours * HOUR, self.digest_hour * HOUR)
 
     def _command(self, command: Wire) -> str:
         org_id, command_id = command["org_id"], command["command_id"]
@@ -94,7 +95,8 @@ class Auditor:
             else:
                 org.published.append(refused)
         elif org is None:
-            org = self.organizations[org_id] = register(self.now, command)
+            org = register(self.now, command, suppress_zero_invoices=self.suppress_zero_invoices)
+            self.organizations[org_id] = org
         else:
             apply(org, self.now, command)
         if org is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tests.support.auditor.basics import Wire, micros, month_of, picousd, purchase_id, request_id
+from tests.support.auditor.invoicing import credit_invoice, finalize_all
 from tests.support.auditor.limits import bindings, mark, reconcile
 from tests.support.auditor.outputs import Applied, PurchaseRequested
 from tests.support.auditor.refusing import usd_or_none
@@ -10,10 +11,11 @@ from tests.support.auditor.state import SEAT_TIERS, AutoReload, Limit, Member, O
 from tests.support.auditor.wallet import credit, debit, end_pause, fail, give_back, look, purchased, set_notice
 
 
-def register(now: int, command: Wire) -> Organization:
+def register(now: int, command: Wire, *, suppress_zero_invoices: bool) -> Organization:
     """A Team organisation begins with a balance of 0, hence paused (R3)."""
     owner = Member("primary_owner", command.get("seat_tier", "standard"))
-    org = Organization(command["org_id"], command["plan"], {command["primary_owner"]: owner})
+    members = {command["primary_owner"]: owner}
+    org = Organization(command["org_id"], command["plan"], members, now, suppress_zero_invoices)
     org.published.append(Applied(command["command_id"]))
     look(org, now)
     return org
@@ -49,6 +51,7 @@ def _set_status(status: str) -> Callable[[Organization, int, Wire], None]:
 
 
 def _close(org: Organization, now: int, command: Wire) -> None:
+    finalize_all(org, now, "organization_closed")
     org.status = "closed"
     org.close_requests()
     for lot in org.lots:
@@ -57,6 +60,7 @@ def _close(org: Organization, now: int, command: Wire) -> None:
 
 
 def _change_plan(org: Organization, now: int, command: Wire) -> None:
+    finalize_all(org, now, "plan_changed")  # on Team none is open
     org.plan = command["plan"]
     if org.plan == "team":
         org.close_requests()
@@ -107,8 +111,12 @@ def _adjust(org: Organization, now: int, command: Wire) -> None:
     if command["direction"] == "credit":
         credit(org, now, "adjust", amount, _by(command))
     else:
-        debit(org, now, amount, _by(command))
+        debit(org, now, "adjust", amount, _by(command))
     look(org, now)
+
+
+def _issue_credit_note(org: Organization, now: int, command: Wire) -> None:
+    credit_invoice(org, now, command["invoice_number"], picousd(command["amount_usd"]), command["note"], _by(command))
 
 
 def _by(command: Wire) -> tuple[str, str]:
@@ -254,6 +262,7 @@ APPLY: dict[str, Callable[[Organization, int, Wire], None]] = {
     "refund_purchase": _refund,
     "grant_credits": _grant,
     "adjust": _adjust,
+    "issue_credit_note": _issue_credit_note,
     "set_credits": _set_credits,
     "set_member_default": _set_member_default,
     "set_member_credits": _set_member_credits,

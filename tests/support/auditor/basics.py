@@ -24,6 +24,8 @@ PRICES = {
     "claude-sonnet-4-6": (3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000),
 }
 SEARCH = 10 * PICO // 1_000
+BLOCKS = {"claude-opus-4-6": "2026-03-13", "claude-haiku-4-5": "2025-10-01", "claude-sonnet-4-6": "2026-03-13"}
+ALIASES = {"anthropic/claude-opus-4-6": "claude-opus-4-6", "claude-haiku-4-5-20251001": "claude-haiku-4-5"}
 
 BILLED = ("user_id", "product", "model", "occurred_at", "funding")
 COUNTED = (*TOKENS, "web_search_requests")
@@ -67,13 +69,25 @@ def end_of(month: str) -> int:
 
 def cost(facts: Wire) -> int | str:
     """Picodollars, or why there is no price."""
-    if facts["model"] not in PRICES:
+    if model_of(facts) not in PRICES:
         return "unknown_model"
     if any(facts[name] != usual for name, usual in VARIANT.items()):
         return "unpriced"
-    rates = PRICES[facts["model"]]
-    tokens = sum(facts[kind] * rate for kind, rate in zip(TOKENS, rates, strict=True))
-    return int(tokens) + int(facts["web_search_requests"]) * SEARCH
+    return sum(facts[kind] * rate for kind, rate in rates_of(price_id_of(facts)).items())
+
+
+def model_of(facts: Wire) -> str:
+    return ALIASES.get(facts["model"], facts["model"])
+
+
+def price_id_of(facts: Wire) -> str:
+    """R12."""
+    return f"{model_of(facts)}@{BLOCKS[model_of(facts)]}"
+
+
+def rates_of(price_id: str) -> dict[str, int]:
+    """Picodollars by what is counted, in the order of R9."""
+    return dict(zip(COUNTED, (*PRICES[price_id.partition("@")[0]], SEARCH), strict=True))
 
 
 def billing_facts(wire: Wire) -> Wire:

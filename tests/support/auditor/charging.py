@@ -1,6 +1,7 @@
 """Usage: one event comes in; its rows, or why it is a dead letter or a duplicate, goes out (R8-R20)."""
 
 from tests.support.auditor.basics import AHEAD, COUNTED, DAY, TOKENS, VARIANT, Wire, cost, end_of, month_of
+from tests.support.auditor.invoicing import add
 from tests.support.auditor.limits import after_charge, is_breached
 from tests.support.auditor.outputs import Row
 from tests.support.auditor.state import HORIZON_DAYS, Organization, Taken
@@ -30,10 +31,12 @@ def take(org: Organization | None, now: int, grace: int, facts: Wire) -> str | N
     if facts["corrects"] is None:
         tier, after_pause = org.members[facts["user_id"]].seat_tier, _was_after_pause(org, now, facts)
         legs = [("usage", price)]
+        signed = [(facts, 1)]
     else:
         original = org.taken[facts["source"], facts["corrects"][0]]
         original.corrected = True
         right = original.rows[-1]
+        signed = [(original.facts, -1), (facts, 1)]
         tier, after_pause = right.seat_tier, right.after_pause
         legs = [("reversal", -right.cost), ("replacement", price)]
     rows = [
@@ -59,6 +62,9 @@ def take(org: Organization | None, now: int, grace: int, facts: Wire) -> str | N
         cause = "usage" if facts["corrects"] is None else "correction"
         if rows[0].counts:
             after_charge(org, now, facts["user_id"], tier, charge_month, cause, identity)
+        if org.plan == "enterprise":
+            for counted, sign in signed:
+                add(org, charge_month, usage_month, counted, sign)
         burn(org, now, charge_month, sum(row.cost for row in rows), ("usage", facts["event_id"]))
         look(org, now)
     return None

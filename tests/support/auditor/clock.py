@@ -1,43 +1,69 @@
-"""Time: an organisation and two instants come in; what fell due between them happens, in order (R5, R37, R38b)."""
+"""Time: an organisation and two instants come in; what fell due between them happens, in order (R5, R37-R40)."""
 
-from tests.support.auditor.basics import DAY, end_of, month_of, text_of
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from tests.support.auditor.basics import DAY, end_of, first_instant, month_of, text_of
+from tests.support.auditor.invoicing import finalize, publish_draft
 from tests.support.auditor.outputs import Digest, Outstanding, Scope
-from tests.support.auditor.state import Lot, Organization, Reload
+from tests.support.auditor.state import Organization
+from tests.support.auditor.statements import issue
 from tests.support.auditor.wallet import ANSWER_WITHIN, expire, fail, look
 
+ENDS, CLOSES, EXPIRES, UNANSWERED, BEGINS, DIGEST = range(6)
 
-def pass_time(org: Organization, since: int, now: int, digest_hour_micros: int) -> None:
-    """At one instant: lots expire (by number), reloads go unanswered, then the digest."""
+
+class Due(NamedTuple):
+    """At one instant: months end, then close; lots expire, reloads go unanswered, a month begins, the digest."""
+
+    at: int
+    rank: int
+    number: int
+    happens: Callable[[], None]
+
+
+def pass_time(org: Organization, since: int, now: int, grace: int, digest_hour_micros: int) -> None:
+    fixed = _of_months(org, since, now, grace)
     digest_at = (now - digest_hour_micros) // DAY * DAY + digest_hour_micros  # the last one; those missed are missed
-    has_digest = since < digest_at <= now
-    begins = end_of(month_of(since))
-    while (due := _next_due(org, begins)) is not None and due[0] <= now:
-        at, _, _, what = due
-        if has_digest and digest_at < at:
-            _digest(org, digest_at)
-            has_digest = False
-        if isinstance(what, Lot):
-            expire(org, at, what)
-        elif what is None:
-            begins = end_of(month_of(begins))
-            look(org, at)
-        else:
-            fail(org, what, "unanswered")
-    if has_digest:
-        _digest(org, digest_at)
+    if since < digest_at <= now:
+        fixed.append(Due(digest_at, DIGEST, 0, partial(_digest, org, digest_at)))
+    while (due := min([*fixed, *_of_the_wallet(org)], default=None, key=lambda due: due[:3])) and due.at <= now:
+        if due in fixed:
+            fixed.remove(due)
+        due.happens()
 
 
-def _next_due(org: Organization, begins: int) -> tuple[int, int, int, Lot | Reload | None] | None:
-    """At a month's beginning there may be room for a reload again."""
-    due: list[tuple[int, int, int, Lot | Reload | None]] = [(begins, 2, 0, None)]
-    due += [(lot.expires_at, 0, lot.number, lot) for lot in org.lots if lot.expires_at is not None]
+def _of_months(org: Organization, since: int, now: int, grace: int) -> list[Due]:
+    """From the first month on that was not closed yet. At a month's beginning there may be room for a reload again."""
+    found, month = [], month_of(since - grace)
+    while first_instant(month) <= now:
+        end, closes = end_of(month), end_of(month) + grace
+        found.append(Due(end, ENDS, 0, partial(publish_draft, org, end, month)))
+        found.append(Due(closes, CLOSES, 0, partial(_close, org, closes, month)))
+        found.append(Due(end, BEGINS, 0, partial(look, org, end)))
+        month = month_of(end)
+    return [due for due in found if since < due.at <= now]
+
+
+def _close(org: Organization, at: int, month: str) -> None:
+    finalize(org, at, month, "month_closed")
+    issue(org, at, month)
+
+
+def _of_the_wallet(org: Organization) -> list[Due]:
+    found = [
+        Due(lot.expires_at, EXPIRES, lot.number, partial(expire, org, lot.expires_at, lot))
+        for lot in org.lots
+        if lot.expires_at is not None
+    ]
     if org.status != "closed":
-        due += [
-            (one.asked_at + ANSWER_WITHIN, 1, number, one)
+        found += [
+            Due(one.asked_at + ANSWER_WITHIN, UNANSWERED, number, partial(fail, org, one, "unanswered"))
             for number, one in enumerate(org.reloads)
             if one.status == "pending"
         ]
-    return min(due, default=None, key=lambda some: some[:3])
+    return found
 
 
 def _digest(org: Organization, at: int) -> None:

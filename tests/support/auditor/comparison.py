@@ -24,6 +24,15 @@ from schemas.events import (
     LimitBreached,
     LimitResumed,
 )
+from schemas.invoices import (
+    CreditNoteIssued,
+    InvoiceContinued,
+    InvoiceDrafted,
+    InvoiceFinalized,
+    InvoiceLine,
+    StatementIssued,
+    UsageLine,
+)
 from schemas.ledger import LedgerEntry, PurchaseRequested, ReloadRequested
 from schemas.notifications import AutoReloadSuspended, BalanceLow, RequestsDigest, ThresholdReached
 from schemas.priced import PricedUsage
@@ -310,7 +319,76 @@ def _said_of_money(event: LedgerEvent, lots: dict[str, int]) -> object:
                 for request in event.requests
             ),
         )
-    assert isinstance(event, LedgerEntry), event
+    return _said_in_entry(event, lots) if isinstance(event, LedgerEntry) else _said_of_bills(event)
+
+
+def _said_of_bills(event: LedgerEvent) -> object:
+    if isinstance(event, InvoiceDrafted):
+        return outputs.InvoiceDrafted(
+            event.at_micros,
+            str(event.month),
+            event.part,
+            event.exact_picousd,
+            event.total_picousd,
+            event.line_count,
+            _lines(event.lines),
+        )
+    if isinstance(event, InvoiceFinalized):
+        return outputs.InvoiceFinalized(
+            event.at_micros,
+            str(event.month),
+            event.part,
+            event.number,
+            event.reason,
+            event.exact_picousd,
+            event.total_picousd,
+            event.carried_picousd,
+            event.offset_picousd,
+            event.due_picousd,
+            event.line_count,
+            _lines(event.lines),
+        )
+    if isinstance(event, InvoiceContinued):
+        return outputs.InvoiceContinued(str(event.month), event.part, event.of, event.first_line, _lines(event.lines))
+    if isinstance(event, CreditNoteIssued):
+        return outputs.CreditNoteIssued(event.number, event.invoice_number, event.amount_picousd, event.note)
+    assert isinstance(event, StatementIssued), event
+    return outputs.StatementIssued(
+        event.at_micros,
+        str(event.month),
+        event.opening_picousd,
+        event.purchase_picousd,
+        event.grant_picousd,
+        event.burn_picousd,
+        event.refund_picousd,
+        event.adjust_picousd,
+        event.offset_picousd,
+        event.expiry_picousd,
+        event.closing_picousd,
+    )
+
+
+def _lines(lines: Sequence[InvoiceLine]) -> tuple[outputs.Line, ...]:
+    return tuple(
+        outputs.Line(
+            line.kind,
+            line.exact_picousd,
+            line.amount_picousd,
+            str(line.usage_month),
+            line.product,
+            line.model,
+            line.price_id,
+            line.token_kind,
+            line.quantity,
+            line.rate_picousd,
+        )
+        if isinstance(line, UsageLine)
+        else outputs.Line(line.kind, line.exact_picousd, line.amount_picousd)
+        for line in lines
+    )
+
+
+def _said_in_entry(event: LedgerEntry, lots: dict[str, int]) -> outputs.Entry:
     lot = None if event.lot_id is None else lots[event.lot_id]
     cause = (event.cause.kind, str(lots[event.cause.id]) if event.cause.kind == "expiry" else event.cause.id)
     return outputs.Entry(

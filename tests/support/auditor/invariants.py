@@ -27,13 +27,14 @@ from schemas.events import (
 from schemas.ledger import LedgerEntry
 from schemas.priced import PricedUsage
 from schemas.status import MemberStatus, read_status
+from tests.support.auditor import billed
 from tests.support.auditor.basics import end_of
 from tests.support.auditor.outputs import Scope
 
 ROWS = "priced-usage"
 ENTRIES = "ledger-entries"
 STATUS = "credit-status"
-OF_ORG = ("limit-breaches", "account-events", ENTRIES, "reload-requests", "notifications")
+OF_ORG = ("limit-breaches", "account-events", ENTRIES, "reload-requests", "notifications", "invoices")
 READ = ("organization", "tier_limit", "member", "organization_month", "tier_month", "member_month", "wallet", "lot")
 
 Published = LedgerEvent | PricedUsage
@@ -69,6 +70,7 @@ class Written:
         standing: breaches that no resume has ended, by scope and month.
         pause: for the balance, if one stands.
         last: the row or answer that came last.
+        bills: what was billed, and what it was billed for.
         wrong: what single outputs did wrong, by the name of the check.
     """
 
@@ -83,6 +85,7 @@ class Written:
     standing: dict[tuple[Scope, str], LimitBreached] = field(default_factory=dict)
     pause: CreditsPaused | None = None
     last: Published | None = None
+    bills: billed.Billed = field(default_factory=billed.Billed)
     wrong: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -94,6 +97,7 @@ class Written:
         return int(self.cells["wallet"].get((), {}).get("balance_picousd", "0"))
 
     def take_entry(self, entry: LedgerEntry) -> None:
+        self.bills.take_entry(entry)
         self.sums[entry.account] += entry.amount_picousd
         if self.sums[entry.account] != entry.balance_after_picousd:
             what = f"after {entry} the entries of {entry.account} sum to {self.sums[entry.account]}"
@@ -103,6 +107,7 @@ class Written:
 
     def take(self, what: Published) -> None:
         self.published.append(what)
+        self.bills.take(what)
         if isinstance(what, PricedUsage):
             self._take_row(what)
         elif isinstance(what, LimitBreached):
@@ -308,6 +313,7 @@ class Invariants:
         for org_id in sorted(touched):
             org = self.organizations[org_id]
             wrong = org.wrong + [(check.__name__, what) for check in CHECKS for what in check(org, at, self._closed)]
+            wrong += [(check.__name__, what) for check in billed.CHECKS for what in check(org.bills, self._closed)]
             if wrong:
                 raise Broken(org_id, wrong)
 

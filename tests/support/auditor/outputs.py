@@ -160,6 +160,84 @@ class Entry:
     cause: tuple[str, str]
 
 
+class Line(NamedTuple):
+    """Of an invoice: usage, or what is `carried` or a wallet's `debt`, of which nothing is known but the amounts."""
+
+    kind: str  # usage | carried | debt
+    exact: int
+    amount: int  # whole cents
+    usage_month: str | None = None
+    product: str | None = None
+    model: str | None = None
+    price_id: str | None = None
+    token_kind: str | None = None
+    quantity: int = 0
+    rate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceDrafted:
+    """`lines` are the first of `line_count`."""
+
+    at: int
+    month: str
+    part: int
+    exact: int
+    total: int
+    line_count: int
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceFinalized:
+    """`number` is None where there is nothing to pay."""
+
+    at: int
+    month: str
+    part: int
+    number: int | None
+    reason: str  # month_closed | plan_changed | organization_closed
+    exact: int
+    total: int
+    carried: int
+    offset: int
+    due: int
+    line_count: int
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceContinued:
+    month: str
+    part: int
+    of: str  # draft | invoice
+    first_line: int
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CreditNoteIssued:
+    number: int
+    invoice_number: int
+    amount: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatementIssued:
+    at: int
+    month: str
+    opening: int
+    purchase: int
+    grant: int
+    burn: int
+    refund: int
+    adjust: int
+    offset: int
+    expiry: int
+    closing: int
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     allowed: bool
@@ -184,4 +262,9 @@ Told = (
     | PurchaseRequested
     | Digest
     | Entry
+    | InvoiceDrafted
+    | InvoiceFinalized
+    | InvoiceContinued
+    | CreditNoteIssued
+    | StatementIssued
 )

@@ -17,6 +17,7 @@ NEEDS = {
     "refund_purchase": BILLING,
     "grant_credits": BILLING,
     "adjust": BILLING,
+    "issue_credit_note": BILLING,
     "set_credits": "owner",
     "set_member_default": "owner",
     "set_member_credits": "owner",

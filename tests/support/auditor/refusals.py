@@ -22,6 +22,8 @@ RELOAD_ANSWERED = "reload_answered"
 PAYMENT_ID_USED = "payment_id_used"
 UNKNOWN_PAYMENT = "unknown_payment"
 MORE_THAN_UNBURNT = "more_than_unburnt"
+UNKNOWN_INVOICE = "unknown_invoice"
+MORE_THAN_INVOICED = "more_than_invoiced"
 REQUESTS_DISABLED = "requests_disabled"
 ALREADY_ON_PREMIUM = "already_on_premium"
 UNKNOWN_REQUEST = "unknown_request"
@@ -40,7 +42,7 @@ REASONS = {
     NOT_ON_TEAM: "seat-tier limits and requests are Enterprise's",
     NOT_ON_ENTERPRISE: "buying credits, auto-reload and balance notices are Team's",
     SAME_PLAN: "change_plan to the plan it has",
-    AMOUNT_IS_ZERO: "a purchase, payment, refund, grant, adjustment or reload of 0",
+    AMOUNT_IS_ZERO: "a purchase, payment, refund, grant, adjustment, credit note or reload of 0",
     AMOUNT_NOT_ABOVE_THRESHOLD: "a reload must lift the balance above the threshold it begins at",
     MAXIMUM_BELOW_AMOUNT: "a monthly maximum without room for one reload",
     ALREADY_EXPIRED: "a grant whose expiry is not after its arrival",
@@ -53,6 +55,8 @@ REASONS = {
     PAYMENT_ID_USED: "a purchase, reload or refund had this payment id",
     UNKNOWN_PAYMENT: "no purchase or reload was paid under this id",
     MORE_THAN_UNBURNT: "a refund beyond the unburnt rest of its purchase",
+    UNKNOWN_INVOICE: "no invoice has this number",
+    MORE_THAN_INVOICED: "with the credit notes it has already, more than the invoice's total",
     REQUESTS_DISABLED: "requests are switched off",
     ALREADY_ON_PREMIUM: "asking for the seat one has",
     UNKNOWN_REQUEST: "no request has this id",

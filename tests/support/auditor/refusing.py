@@ -8,7 +8,15 @@ from tests.support.auditor.state import Limit, Organization
 
 ENTERPRISE_ONLY = {"set_tier_limit", "request_credits", "approve_request", "deny_request", "set_requests_enabled"}
 TEAM_ONLY = {"buy_credits", "set_auto_reload", "set_balance_notice"}
-NOT_ZERO = {"confirm_payment", "report_reload_paid", "refund_purchase", "grant_credits", "adjust", "buy_credits"}
+NOT_ZERO = {
+    "confirm_payment",
+    "report_reload_paid",
+    "refund_purchase",
+    "grant_credits",
+    "adjust",
+    "issue_credit_note",
+    "buy_credits",
+}
 OF_A_MEMBER = {
     "set_member_credits",
     "set_user_limit",
@@ -34,6 +42,7 @@ def why_not(org: Organization | None, now: int, command: Wire) -> str | None:
         or _members(org, kind, command)
         or _raise(org, now, kind, command)
         or _payments(org, kind, command)
+        or _invoices(org, kind, command)
         or _requests(org, now, kind, command)
     )
 
@@ -130,6 +139,17 @@ def _payments(org: Organization, kind: str, command: Wire) -> str | None:
         if picousd(command["amount_usd"]) > lot.rest:
             return why.MORE_THAN_UNBURNT
     return None
+
+
+def _invoices(org: Organization, kind: str, command: Wire) -> str | None:
+    if kind != "issue_credit_note":
+        return None
+    number = command["invoice_number"]
+    invoice = org.invoice(number)
+    if invoice is None:
+        return why.UNKNOWN_INVOICE
+    too_much = org.credited(number) + picousd(command["amount_usd"]) > invoice.total
+    return why.MORE_THAN_INVOICED if too_much else None
 
 
 def _requests(org: Organization, now: int, kind: str, command: Wire) -> str | None:

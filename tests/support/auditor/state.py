@@ -3,7 +3,17 @@
 from dataclasses import dataclass, field
 
 from tests.support.auditor.basics import Wire, month_of
-from tests.support.auditor.outputs import Breach, Entry, Resume, Row, Scope, Told
+from tests.support.auditor.outputs import (
+    Breach,
+    CreditNoteIssued,
+    Entry,
+    InvoiceFinalized,
+    Resume,
+    Row,
+    Scope,
+    StatementIssued,
+    Told,
+)
 
 HORIZON_DAYS = 35
 RANKS = ("member", "admin", "owner", "primary_owner")
@@ -97,10 +107,22 @@ class Taken:
 
 
 @dataclass
+class Charge:
+    """What a row adds to a draft: counts by kind, below 0 where a correction takes them back."""
+
+    usage_month: str
+    product: str
+    price_id: str
+    counts: dict[str, int]
+
+
+@dataclass
 class Organization:
     org_id: str
     plan: str
     members: dict[str, Member]
+    registered_at: int
+    suppresses_zero_invoices: bool = True
     status: str = "active"  # active | suspended | closed
     credits_on: bool = False
     member_default: bool = True
@@ -125,6 +147,11 @@ class Organization:
     notice_is_due: bool = False
     auto: AutoReload = field(default_factory=AutoReload)
     reloads: list[Reload] = field(default_factory=list)
+
+    drafts: dict[str, list[Charge]] = field(default_factory=dict)  # those that are open, by charge month
+    invoices: list[InvoiceFinalized] = field(default_factory=list)
+    credit_notes: list[CreditNoteIssued] = field(default_factory=list)
+    statements: list[StatementIssued] = field(default_factory=list)
 
     requests_on: bool = True
     requests: list[Request] = field(default_factory=list)
@@ -187,6 +214,14 @@ class Organization:
         if scope.seat_tier is not None:
             return self.tiers[scope.seat_tier]
         return self.members[str(scope.user_id)].limit
+
+    # Invoices.
+
+    def invoice(self, number: int) -> InvoiceFinalized | None:
+        return next((found for found in self.invoices if found.number == number), None)
+
+    def credited(self, invoice_number: int) -> int:
+        return sum(note.amount for note in self.credit_notes if note.invoice_number == invoice_number)
 
     # Requests.
 

@@ -81,10 +81,10 @@ def burn(org: Organization, now: int, month: str, amount: int, cause: Cause) -> 
     check(org)
 
 
-def debit(org: Organization, now: int, amount: int, cause: Cause) -> None:
-    """A chargeback: it takes from the lots as a burn would, an entry each; what no lot gives is debt."""
+def debit(org: Organization, now: int, type_: str, amount: int, cause: Cause) -> None:
+    """A chargeback, or what pays an invoice: takes from the lots as a burn would, an entry each; the rest is debt."""
     for lot_number, part in _take(org, amount):
-        enter(org, now, "adjust", -part, lot_number, cause)
+        enter(org, now, type_, -part, lot_number, cause)
     check(org)
 
 

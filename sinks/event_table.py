@@ -1,7 +1,7 @@
-"""Breaches and resumes: one CloudEvent per record in, one INSERT out; the mark is Kafka's own offset.
+"""Tables of events: one CloudEvent per record in, one INSERT out; the mark is Kafka's own offset.
 
-The event goes in as text and the table reads its columns out of it (migrations/0002_limit_events.sql).
-Source: docs/rules.md R24-R29.
+The event goes in as text and the table reads its columns out of it (migrations/0002 and 0005).
+Source: docs/rules.md R24-R29, R38-R40.
 """
 
 from collections.abc import Sequence
@@ -16,21 +16,22 @@ from sinks.tables import Insert, Record, Stored
 
 
 @dataclass(frozen=True, slots=True)
-class LimitEventsProgress:
+class EventProgress:
     """Records before `stored[partition].resume` are in the table, and no others."""
 
+    table: str
     stored: dict[int, Stored]
 
     def inserts(self, claim: Claim, records: Sequence[Record]) -> list[Insert]:
         """One insert for all of them: the table has one partition."""
-        lines = [_line(record) for record in records]
+        lines = [_line(claim, record) for record in records]
         return [Insert(self._statement(claim), lines, len(lines))]
 
     def _statement(self, claim: Claim) -> str:
         partitions = numbers(claim.partitions)
         resume = numbers(self.stored[partition].resume for partition in claim.partitions)
         return (
-            "INSERT INTO limit_events (log_id, log_partition, log_offset, event) "
+            f"INSERT INTO {self.table} (log_id, log_partition, log_offset, event) "
             f"SELECT {literal(claim.log_id)}, log_partition, log_offset, event "
             "FROM input('log_partition UInt32, log_offset UInt64, event String') "
             f"WHERE {claim.fence()} AND log_offset >= transform(log_partition, {partitions}, {resume}, 0) "
@@ -38,26 +39,27 @@ class LimitEventsProgress:
         )
 
 
-class LimitEvents:
-    """The table `limit_events`."""
+@dataclass(frozen=True, slots=True)
+class EventTable:
+    """A table with `log_id`, `log_partition`, `log_offset`, `event`, and columns read out of `event`."""
 
-    name = "limit_events"
+    name: str
 
-    async def progress(self, clickhouse: ClickHouse, claim: Claim) -> LimitEventsProgress:
+    async def progress(self, clickhouse: ClickHouse, claim: Claim) -> EventProgress:
         """The offset behind the last one stored, per partition."""
         found = dict(
             await clickhouse.rows(
-                "SELECT log_partition, max(log_offset) + 1 FROM limit_events "
+                f"SELECT log_partition, max(log_offset) + 1 FROM {self.name} "
                 f"WHERE log_id = {literal(claim.log_id)} AND log_partition IN {numbers(claim.partitions)} "
-                "GROUP BY log_partition"
+                "GROUP BY log_id, log_partition"
             )
         )
-        return LimitEventsProgress({p: Stored(found.get(p, 0), found.get(p, 0)) for p in claim.partitions})
+        return EventProgress(self.name, {p: Stored(found.get(p, 0), found.get(p, 0)) for p in claim.partitions})
 
 
-def _line(record: Record) -> bytes:
+def _line(claim: Claim, record: Record) -> bytes:
     try:
         event = (record.value or b"").decode()
     except UnicodeDecodeError as error:
-        raise Broken(f"limit-breaches[{record.partition}] offset {record.offset} is not UTF-8: {error}") from None
+        raise Broken(f"{claim.topic}[{record.partition}] offset {record.offset} is not UTF-8: {error}") from None
     return msgspec.json.encode({"log_partition": record.partition, "log_offset": record.offset, "event": event}) + b"\n"
