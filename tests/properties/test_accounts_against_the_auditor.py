@@ -71,7 +71,6 @@ def test_more_lines_than_an_event_may_hold_are_the_same_to_both() -> None:
     compare(history, Way((300,), False), auditor)
 
 
-@pytest.mark.xfail(strict=True, reason="the ledger fails, or lets the next lot expire in its place")
 @pytest.mark.parametrize(
     "expiries",
     [
