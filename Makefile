@@ -42,7 +42,7 @@ bench: $(VENV)/installed  ## events per second of the ledger path on a real Kafk
 SEED ?= 1
 CHAOS_SEEDS ?= 20
 CHAOS_FAULTS ?= 10
-chaos: $(VENV)/installed  ## two workers, a sink, broker and ClickHouse under seeded faults; nothing lost, nothing twice
+chaos: $(VENV)/installed  ## two workers, a sink, brokers and ClickHouse under seeded faults; nothing lost, nothing twice
 	@$(BIN)/python -m tests.chaos --seed $(SEED) --seeds $(CHAOS_SEEDS) --faults $(CHAOS_FAULTS)
 
 FUZZ_RECORDS ?= 1000000

@@ -1,6 +1,7 @@
-"""`python -m benchmarks [ledger | limits | members | identities]`: how many events a second, or what each costs."""
+"""`python -m benchmarks [ledger | limits | members | identities | recovery]`: what to measure in, figures out."""
 
 import argparse
+import asyncio
 import logging
 import statistics
 import tempfile
@@ -8,17 +9,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import identities, members
+from benchmarks import identities, members, recovery
 from benchmarks.job import Job
 from benchmarks.stand import Measured, run_ledger, run_once
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.settings import Settings
 
+WHAT = ("ledger", "limits", "members", "identities", "recovery")
+
 
 def main() -> None:
     """Run what was asked for, a few times in turn, and print medians."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("ledger", "limits", "members", "identities"), default="ledger")
+    parser.add_argument("what", nargs="?", choices=WHAT, default="ledger")
     parser.add_argument("--events", type=int, default=300_000, help="preloaded, of about 300 bytes (%(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of each side, in turn (%(default)s)")
     parser.add_argument("--members", type=int, default=1_000)
@@ -33,6 +36,9 @@ def main() -> None:
         identities.main(arguments.identities, arguments.folder)
     elif arguments.what == "limits":
         _limits(arguments)
+    elif arguments.what == "recovery":
+        for _, settings in _on_kafka(1):
+            asyncio.run(recovery.measure(settings, arguments.runs))
     else:
         _ledger(arguments)
 

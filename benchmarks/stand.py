@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
@@ -36,11 +37,12 @@ class Measured:
 async def fill(settings: Settings, job: Job) -> None:
     """Create the topics and preload the job."""
     await create_topics(settings)
-    await _produce(settings, ACCOUNT_COMMANDS.name, job.commands())
-    await _produce(settings, USAGE_EVENTS.name, job.records())
+    await produce(settings, ACCOUNT_COMMANDS.name, job.commands())
+    await produce(settings, USAGE_EVENTS.name, job.records())
 
 
-async def _produce(settings: Settings, topic: str, records: Iterable[tuple[str, bytes]]) -> None:
+async def produce(settings: Settings, topic: str, records: Iterable[tuple[str, bytes]]) -> None:
+    """Send all, in large batches, each to its organisation's partition."""
     producer = AIOKafkaProducer(**settings.kafka(), acks="all", max_batch_size=2 * _BATCH_BYTES)
     await producer.start()
     batches = {number: producer.create_batch() for number in range(settings.partitions)}
@@ -70,19 +72,20 @@ async def _produce(settings: Settings, topic: str, records: Iterable[tuple[str, 
 class Worker:
     """A ledger worker as a process of its own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, log: Path | None = None) -> None:
         environment = os.environ | {
             "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
             "TOPIC_PREFIX": settings.topic_prefix,
             "PARTITIONS": str(settings.partitions),
             "DATA_DIR": str(settings.data_dir),
         }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cli", "ledger"],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with (log or Path(os.devnull)).open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "pipeline.cli", "ledger"],
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
 
     def stop(self) -> None:
         """Ask it to stop, and wait."""

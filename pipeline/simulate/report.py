@@ -23,7 +23,8 @@ from schemas.events import (
     LimitBreached,
     LimitResumed,
 )
-from schemas.money import headroom_for_people, spend_for_people, usd_from_picousd
+from schemas.invoices import InvoiceFinalized, StatementIssued
+from schemas.money import exact_for_people, headroom_for_people, spend_for_people, usd_from_picousd
 
 WIDTH = 100
 _IN_ONE_LINE = ("at", "paused until", "spend", "limit", "over by", "amount", "was", "would be", "difference")
@@ -178,6 +179,7 @@ def _scope_over_lines(event: LimitBreached | LimitResumed) -> str:
 
 def _rest(outcome: Outcome) -> Iterator[RenderableType]:
     yield from _ledger(outcome)
+    yield from _billed(outcome)
     yield from _told(outcome)
     yield from _refusals(outcome)
     yield from _dead_letters(outcome)
@@ -197,6 +199,27 @@ def _ledger(outcome: Outcome) -> Iterator[RenderableType]:
         amount = f"{'-' if balance < 0 else ''}${usd_from_picousd(abs(balance))}"
         table.add_row(org_id, "", account, Text("balance", "bold"), "", Text(amount, "bold"))
     yield _apart(table)
+
+
+def _billed(outcome: Outcome) -> Iterator[RenderableType]:
+    invoices = [event for event in outcome.events if isinstance(event, InvoiceFinalized)]
+    statements = [event for event in outcome.events if isinstance(event, StatementIssued)]
+    if invoices:
+        yield _title("Invoices", "finalised; rounded once, over all lines")
+        table = _table("organisation", "month", "number", "lines", "exact", "total", "due", right=(2, 3, 4, 5, 6))
+        exact = exact_for_people(bill.exact_picousd for bill in invoices)
+        for bill, usage in zip(invoices, exact, strict=True):
+            number = "" if bill.number is None else str(bill.number)
+            cents = map(spend_for_people, (bill.total_picousd, bill.due_picousd))
+            table.add_row(bill.org_id, str(bill.month), number, f"{bill.line_count:,}", usage, *cents)
+        yield _apart(table)
+    if statements:
+        yield _title("Statements", "of Team's wallets; exact")
+        table = _table("organisation", "month", "opening", "burn", "closing", right=(2, 3, 4))
+        for told in statements:
+            amounts = exact_for_people((told.opening_picousd, told.burn_picousd, told.closing_picousd))
+            table.add_row(told.org_id, str(told.month), *amounts)
+        yield _apart(table)
 
 
 def _told(outcome: Outcome) -> Iterator[RenderableType]:

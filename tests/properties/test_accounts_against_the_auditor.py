@@ -14,8 +14,9 @@ import pytest
 
 from pipeline.engine.contract import Effects, Output
 from tests.support.auditor import Auditor, Said, billed
-from tests.support.auditor.comparison import Disagreement, WatchedLedger, compare, way_of
+from tests.support.auditor.comparison import Disagreement, WatchedLedger, Way, compare, way_of
 from tests.support.auditor.invariants import CHECKS, Broken
+from tests.support.auditor.outputs import InvoiceContinued
 from tests.support.auditor_story import correcting
 from tests.support.builders import (
     BILLING,
@@ -57,14 +58,51 @@ def test_absurd_counts_are_no_event_to_either() -> None:
     compare(history, way_of(0), auditor)
 
 
+def test_more_lines_than_an_event_may_hold_are_the_same_to_both() -> None:
+    at = micros(NOON)
+    usage = [searches(f"e-{number}", 1, product=f"p-{number:04}") for number in range(2_001)]
+    history = [Said(at, "command", register(owner="ann")), *(Said(at, "usage", wire) for wire in usage)]
+    history.append(Said(micros("2026-06-04T00:00:00Z"), "tick", {}))
+    auditor = Auditor().take_all(history)
+    assert [told.first_line for told in auditor.published("acme") if isinstance(told, InvoiceContinued)] == [
+        *(1_000, 2_000),  # the draft's
+        *(1_000, 2_000),
+    ]
+    compare(history, Way((300,), False), auditor)
+
+
+@pytest.mark.parametrize(
+    "expiries",
+    [
+        ("2026-06-04T00:00:00Z",),
+        ("2026-06-04T01:00:00Z",),
+        ("2026-06-04T01:00:00Z", "2026-06-20T00:00:00Z"),
+    ],
+)
+@pytest.mark.parametrize("hurried", [False, True])
+def test_a_lot_that_an_invoice_used_up_just_before_it_expires_does_not_expire(
+    expiries: tuple[str, ...], hurried: bool
+) -> None:
+    """Seeds 1296 and 1616: May closes at 2026-06-04T00:00:00Z, and its invoice is $1.00."""
+    at = micros(NOON)
+    grants = [
+        command("grant_credits", BILLING, command_id=f"grant-{expires}", amount_usd="1.00", expires_at=expires)
+        for expires in expiries
+    ]
+    commands = [register(), add_member("ann"), *grants]
+    history = [*(Said(at, "command", wire) for wire in commands), Said(at, "usage", searches("e-1", 100))]
+    compare([*history, Said(micros("2026-06-04T01:00:00Z"), "tick", {})], Way((1,), False, hurried=hurried))
+
+
 # That a disagreement would be seen.
 
 
 def test_an_auditor_that_took_another_history_disagrees() -> None:
     """Whatever kind of record one of them did not get."""
     history, histories = history_of(7)
-    for kind in ("command", "usage"):
-        last = max(number for number, said in enumerate(history) if said.kind == kind)
+    outcomes = histories.auditor.outcomes
+    for outcome in ("applied", "row"):
+        last = max(number for number, found in enumerate(outcomes) if found == outcome)
         without = [*history[:last], Said(history[last].at, "tick", {}), *history[last + 1 :]]
         compare(without, way_of(7))
         with pytest.raises(Disagreement):

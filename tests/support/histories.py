@@ -31,12 +31,15 @@ MILLISECOND = 1_000
 
 
 class Histories:
-    """One history of about `length` records; iterate it, then ask its `auditor`; `said` are the records so far."""
+    """One history of about `length` records; iterate it, then ask its `auditor`; `said` are the records so far.
 
-    def __init__(self, seed: int, length: int = 220, *, grace_hours: int = 72, digest_hour: int = 8) -> None:
+    The auditor may be one that has other rules.
+    """
+
+    def __init__(self, seed: int, length: int = 220, *, auditor: Auditor | None = None) -> None:
         self.random = Random(seed)
         self.length = length
-        self.auditor = Auditor(grace_hours, digest_hour)
+        self.auditor = auditor or Auditor()
         self.now = START
         self.said: list[Said] = []
         self._number = 0

@@ -5,7 +5,7 @@ Records in the order of their arrival, or what lies in Kafka, come in; lists tha
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import zip_longest
 from operator import attrgetter
 from typing import Any
@@ -24,6 +24,7 @@ from pipeline.topics import (
     LEDGER_ENTRIES,
     LEDGER_OUTPUTS,
     LEDGER_STATE,
+    LIMIT_BREACHES,
     PRICED_USAGE,
     USAGE_EVENTS,
 )
@@ -52,10 +53,13 @@ def said(outputs: Outputs, status: Latest, cells: Latest, at_micros: int) -> dic
     events = map(read_event, outputs.get(LEDGER_ENTRIES.name, ()))
     entries = [event for event in events if isinstance(event, LedgerEntry)]
     balances_add_up(entries)
+    rows: list[Wire] = [json.loads(line) for line in b"".join(outputs.get(PRICED_USAGE.name, ())).splitlines()]
+    forwarded = {row["input_offset"] for row in rows if "origin_topic" in row}
     return {
         **{topic.name: list(outputs.get(topic.name, ())) for topic in LEDGER_OUTPUTS},
         DEAD_LETTERS.name: list(map(letter_in_place, outputs.get(DEAD_LETTERS.name, ()))),
-        PRICED_USAGE.name: [in_place(line) for line in b"".join(outputs.get(PRICED_USAGE.name, ())).splitlines()],
+        PRICED_USAGE.name: list(map(in_place, rows)),
+        LIMIT_BREACHES.name: [breach_in_place(value, forwarded) for value in outputs.get(LIMIT_BREACHES.name, ())],
         LEDGER_ENTRIES.name: sorted([entry for entry in entries if not is_burn(entry)], key=attrgetter("org_id")),
         INVOICES.name: sorted(map(read_event, outputs.get(INVOICES.name, ())), key=attrgetter("org_id")),
         "burns": sorted(burns(entries).items()),
@@ -65,12 +69,18 @@ def said(outputs: Outputs, status: Latest, cells: Latest, at_micros: int) -> dic
     }
 
 
-def in_place(line: bytes) -> Wire:
+def in_place(row: Wire) -> Wire:
     """A row; one that was forwarded lies wherever its transaction put it."""
-    row: Wire = json.loads(line)
-    if "origin_topic" in row:
-        del row["input_offset"]
-    return row
+    return {name: value for name, value in row.items() if name != "input_offset" or "origin_topic" not in row}
+
+
+def breach_in_place(value: bytes, forwarded: Set[int]) -> Wire:
+    """A breach or a pause; the event that made it may be one that was forwarded."""
+    event: Wire = json.loads(value)
+    crossing = event["data"].get("crossing")
+    if crossing and crossing["input_offset"] in forwarded:
+        del crossing["input_offset"]
+    return event
 
 
 def letter_in_place(value: bytes) -> Wire:

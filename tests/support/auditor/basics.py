@@ -24,7 +24,12 @@ PRICES = {
     "claude-sonnet-4-6": (3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000),
 }
 SEARCH = 10 * PICO // 1_000
-BLOCKS = {"claude-opus-4-6": "2026-03-13", "claude-haiku-4-5": "2025-10-01", "claude-sonnet-4-6": "2026-03-13"}
+# The first days of their blocks. All of a model's ask the same for what is standard.
+BLOCKS = {
+    "claude-opus-4-6": ("2026-03-13", "2026-06-29"),
+    "claude-haiku-4-5": ("2025-10-01",),
+    "claude-sonnet-4-6": ("2026-03-13",),
+}
 ALIASES = {"anthropic/claude-opus-4-6": "claude-opus-4-6", "claude-haiku-4-5-20251001": "claude-haiku-4-5"}
 
 BILLED = ("user_id", "product", "model", "occurred_at", "funding")
@@ -82,7 +87,8 @@ def model_of(facts: Wire) -> str:
 
 def price_id_of(facts: Wire) -> str:
     """R12."""
-    return f"{model_of(facts)}@{BLOCKS[model_of(facts)]}"
+    model, day = model_of(facts), text_of(facts["occurred_at"])[:10]
+    return f"{model}@{max(first for first in BLOCKS[model] if first <= day)}"
 
 
 def rates_of(price_id: str) -> dict[str, int]:

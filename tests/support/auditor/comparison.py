@@ -10,8 +10,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
+from pipeline.agents import ledger_machine
 from pipeline.domain.pricing import CompiledPrices
+from pipeline.domain.rules import Rules
 from pipeline.engine.contract import Effects
 from schemas.admission import decide
 from schemas.events import (
@@ -57,20 +60,35 @@ class Disagreement(AssertionError):
 
 
 class Way(NamedTuple):
-    """How the ledger works a history through: how large its transactions may be, by chance, and whether it restarts."""
+    """How a history is worked through, and by which rules.
+
+    Attributes:
+        sizes: how large its transactions may be, by chance.
+        reborn: it restarts before each.
+        hurried: records keep coming, so organisations are billed one a transaction, or as something happens to them.
+    """
 
     sizes: tuple[int, ...]
     reborn: bool
     seed: int = 0
+    hurried: bool = False
+    grace_hours: int = 72
+    suppress_zero_invoices: bool = True
+
+    def auditor(self) -> Auditor:
+        return Auditor(self.grace_hours, suppress_zero_invoices=self.suppress_zero_invoices)
 
     def __str__(self) -> str:
         sizes = " or ".join(map(str, self.sizes))
-        return f"transactions of at most {sizes} records{', restarting before each' if self.reborn else ''}"
+        how = ", restarting before each" * self.reborn + ", billing in a hurry" * self.hurried
+        return f"transactions of at most {sizes} records{how}"
 
 
 def way_of(seed: int) -> Way:
-    """A sixth step record by record, so that the invariants are looked at after each."""
-    return Way((1,) if seed % 6 == 1 else (1, 2, 5, 40, 300), seed % 3 == 0, seed)
+    """A sixth step record by record, so that the invariants are looked at after each; a fifth have other rules."""
+    sizes = (1,) if seed % 6 == 1 else (1, 2, 5, 40, 300)
+    grace_hours = {4: 0, 9: 20 * 24}.get(seed % 10, 72)
+    return Way(sizes, seed % 3 == 0, seed, seed % 4 >= 2, grace_hours, seed % 10 != 4)
 
 
 @dataclass(kw_only=True)
@@ -85,7 +103,9 @@ class WatchedLedger(LedgerInMemory):
         self.invariants.step(effects, self.now_micros)
 
     def tell_all(self) -> None:
-        """Ten seconds on, though nothing falls due: status that was held back is told."""
+        """Ten seconds on, though nothing falls due: who is still to be billed is, and status held back is told."""
+        self.patient = True
+        self.move_to(self.now_micros)
         self._commit(self.machine.idle(self.now_micros + 10 * SECOND))
 
 
@@ -93,16 +113,28 @@ def compare(history: Sequence[Said], way: Way, auditor: Auditor | None = None) -
     """Both sides take the whole history.
 
     Args:
-        auditor: one that took it already.
+        auditor: one that took it already, by whose rules it goes; else by those of the way.
 
     Raises:
         Disagreement: the first there is.
     """
     if auditor is None:
-        auditor = audited(history)
-    ledger = WatchedLedger(chunk_sizes=_sizes(way), reborn=way.reborn)
+        auditor = audited(history, way)
+    ledger = WatchedLedger(
+        chunk_sizes=_sizes(way),
+        reborn=way.reborn,
+        patient=not way.hurried,
+        rules=Rules(
+            grace_hours=auditor.grace_hours,
+            digest_hour=auditor.digest_hour,
+            suppress_zero_invoices=auditor.suppress_zero_invoices,
+        ),
+        invariants=Invariants(lags=way.hurried),
+    )
+    enough = 1 if way.hurried else ledger_machine.MAX_ADVANCE_BYTES
     try:
-        _work_through(ledger, history, auditor.now)
+        with patch.object(ledger_machine, "MAX_ADVANCE_BYTES", enough):
+            _work_through(ledger, history, auditor.now)
         ledger.tell_all()
     except Broken as broken:
         what = " and ".join(sorted(broken.names)).replace("_", " ")
@@ -130,14 +162,14 @@ def compare(history: Sequence[Said], way: Way, auditor: Auditor | None = None) -
     )
 
 
-def audited(history: Sequence[Said]) -> Auditor:
+def audited(history: Sequence[Said], way: Way) -> Auditor:
     """The auditor that took it.
 
     Raises:
         Disagreement: it disagrees with itself.
     """
     try:
-        return Auditor().take_all(history)
+        return way.auditor().take_all(history)
     except Exception as error:
         raise Disagreement({f"auditor {type(error).__name__}"}, "the auditor failed", "-", repr(error)) from error
 

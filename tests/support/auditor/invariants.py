@@ -69,6 +69,7 @@ class Written:
         spend: by month and scope, of the rows that count.
         standing: breaches that no resume has ended, by scope and month.
         pause: for the balance, if one stands.
+        closed: through which month it should have been billed.
         last: the row or answer that came last.
         bills: what was billed, and what it was billed for.
         wrong: what single outputs did wrong, by the name of the check.
@@ -84,6 +85,7 @@ class Written:
     spend: Counter[tuple[str, Scope]] = field(default_factory=Counter)
     standing: dict[tuple[Scope, str], LimitBreached] = field(default_factory=dict)
     pause: CreditsPaused | None = None
+    closed: str = ""
     last: Published | None = None
     bills: billed.Billed = field(default_factory=billed.Billed)
     wrong: list[tuple[str, str]] = field(default_factory=list)
@@ -289,11 +291,13 @@ class Invariants:
     Attributes:
         organizations: what was written of each.
         unknown: answers about organisations nobody knows.
+        lags: organisations are billed when something else happens to them, or in due course.
         steps: how many transactions were looked at.
     """
 
     organizations: dict[str, Written] = field(default_factory=dict)
     unknown: list[Published] = field(default_factory=list)
+    lags: bool = False
     steps: int = 0
     _month: str = ""
     _closed: str = ""
@@ -305,15 +309,18 @@ class Invariants:
             Broken: something does not hold after it.
         """
         self.steps += 1
-        touched = self._cells(effects.cells) | self._status(effects) | self._events(effects)
+        written = self._events(effects)
+        touched = self._cells(effects.cells) | self._status(effects) | written
         if b'["calendar"]' in effects.cells:
             touched = set(self.organizations)
         # Until the calendar has begun a month, nothing of that month has been told yet.
         at = min(now_micros, end_of(self._month) - 1)
         for org_id in sorted(touched):
             org = self.organizations[org_id]
+            if org_id in written or not self.lags:
+                org.closed = self._closed
             wrong = org.wrong + [(check.__name__, what) for check in CHECKS for what in check(org, at, self._closed)]
-            wrong += [(check.__name__, what) for check in billed.CHECKS for what in check(org.bills, self._closed)]
+            wrong += [(check.__name__, what) for check in billed.CHECKS for what in check(org.bills, org.closed)]
             if wrong:
                 raise Broken(org_id, wrong)
 
