@@ -50,7 +50,7 @@ def _of_invoices(found: Found) -> Iterator[Equation]:
             "exact lines + rounding": invoiced.usage_picousd + invoiced.balances_picousd + rounding,
             CLICKHOUSE: stored.sums[key],
         }
-        for name, values in (("used on Enterprise", to_invoice), ("invoiced", exact), ("in whole cents", cents)):
+        for name, values in (("to be invoiced", to_invoice), ("invoiced", exact), ("in whole cents", cents)):
             yield Equation(name, values, is_money=True, org_id=org_id, month=month)
 
 

@@ -8,16 +8,20 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from sinks.clickhouse import ClickHouse
 from sinks.errors import Away, Fenced
+from sinks.event_table import EventTable
 from sinks.feed import Feed
 from sinks.migrate import migrate
 from sinks.priced_usage import PricedUsage
+from sinks.tables import Table
 from tests.support.sink_world import KafkaRecord, json_lines, priced_row
 
 pytestmark = [pytest.mark.faults, pytest.mark.clickhouse]
@@ -25,7 +29,6 @@ pytestmark = [pytest.mark.faults, pytest.mark.clickhouse]
 PARTITIONS = (0, 1)
 RECORDS = 6
 T = TypeVar("T")
-STEPS = 10  # of an undisturbed run: 4 to take over, then 3 blocks of 2 months
 
 
 def log_record(partition: int, offset: int) -> KafkaRecord:
@@ -38,8 +41,57 @@ def log_record(partition: int, offset: int) -> KafkaRecord:
     return KafkaRecord(2 * offset, json_lines(rows), partition)
 
 
-LOG = [log_record(partition, offset) for offset in range(RECORDS // 2) for partition in PARTITIONS]
-ROWS = 3 * RECORDS
+def entry_record(partition: int, offset: int) -> KafkaRecord:
+    """One ledger entry, at the same offsets."""
+    amount = {"amount_picousd": str(offset + 1), "balance_after_picousd": "0", "at": "2026-02-01T00:00:00Z"}
+    return KafkaRecord(2 * offset, msgspec.json.encode({"data": amount}), partition)
+
+
+@dataclass(frozen=True)
+class Log:
+    """What is in one topic; of `rows` rows in all, `costs_picousd` in each partition, stored in so many steps."""
+
+    topic: str
+    table: Table
+    records: list[KafkaRecord]
+    block_rows: int
+    rows: int
+    costs_picousd: int
+    steps: int
+    look: str
+
+
+_PLACES = [(partition, offset) for offset in range(RECORDS // 2) for partition in PARTITIONS]
+# Steps of an undisturbed run: 4 to take over, then 3 blocks, of rows with 2 months each.
+USAGE = Log(
+    "priced-usage",
+    PricedUsage(),
+    [log_record(*place) for place in _PLACES],
+    block_rows=6,
+    rows=3 * RECORDS,
+    costs_picousd=sum(range(1, 10)),
+    steps=4 + 3 * 2,
+    look="uniqExact(input_partition, input_offset), toString(reinterpret(sum(cost_usd), 'Int128')) FROM priced_usage",
+)
+ENTRIES = Log(
+    "ledger-entries",
+    EventTable("ledger_entries"),
+    [entry_record(*place) for place in _PLACES],
+    block_rows=2,
+    rows=RECORDS,
+    costs_picousd=sum(range(1, 4)),
+    steps=4 + 3,
+    look="uniqExact(log_partition, log_offset), toString(reinterpret(sum(amount_usd), 'Int128')) FROM ledger_entries",
+)
+LOGS = pytest.mark.parametrize("log", [USAGE, ENTRIES], ids=lambda log: log.topic)
+STEPS = pytest.mark.parametrize(
+    ("log", "step"),
+    [
+        pytest.param(log, step, id=f"{log.topic}, {step}")
+        for log in (USAGE, ENTRIES)
+        for step in range(1, log.steps + 1)
+    ],
+)
 
 
 class DisturbedClickHouse(ClickHouse):
@@ -91,11 +143,11 @@ async def disturbed(clickhouse: EmbeddedClickHouse, database: ClickHouse) -> Asy
     await store.close()
 
 
-async def store_the_log(clickhouse: ClickHouse, log_id: str) -> None:
+async def store_the_log(clickhouse: ClickHouse, log: Log, log_id: str) -> None:
     """What the service does, once: take over, go on from what is stored, in blocks of two records."""
-    feed = Feed("priced-usage", PricedUsage(), log_id=log_id, block_rows=6, block_seconds=1000)
+    feed = Feed(log.topic, log.table, log_id=log_id, block_rows=log.block_rows, block_seconds=1000)
     stored = await feed.take_over(clickhouse, PARTITIONS)
-    for record in LOG:
+    for record in log.records:
         if record.offset >= stored[record.partition].resume:
             feed.add(record)
             if feed.seconds_until_due == 0:
@@ -103,27 +155,24 @@ async def store_the_log(clickhouse: ClickHouse, log_id: str) -> None:
     await feed.flush(clickhouse)
 
 
-async def assert_stored_once(database: ClickHouse, log_id: str) -> None:
-    ((rows, places, picousd),) = await database.rows(
-        "SELECT count(), uniqExact(input_partition, input_offset), toString(reinterpret(sum(cost_usd), 'Int128')) "
-        f"FROM priced_usage WHERE log_id = '{log_id}'"
-    )
-    once_per_partition = sum(place + 1 for place in range(ROWS // 2))
-    assert (rows, places, int(picousd)) == (ROWS, ROWS, 2 * once_per_partition)
+async def assert_stored_once(database: ClickHouse, log: Log, log_id: str) -> None:
+    ((rows, places, picousd),) = await database.rows(f"SELECT count(), {log.look} WHERE log_id = '{log_id}'")
+    assert (rows, places, int(picousd)) == (log.rows, log.rows, len(PARTITIONS) * log.costs_picousd)
 
 
+@LOGS
 async def test_an_undisturbed_sink_takes_the_steps_that_the_others_are_disturbed_at(
-    disturbed: DisturbedClickHouse, database: ClickHouse
+    disturbed: DisturbedClickHouse, database: ClickHouse, log: Log
 ) -> None:
-    await store_the_log(disturbed, "undisturbed")
-    await assert_stored_once(database, "undisturbed")
-    assert disturbed.steps == STEPS
+    await store_the_log(disturbed, log, "undisturbed")
+    await assert_stored_once(database, log, "undisturbed")
+    assert disturbed.steps == log.steps
 
 
-@pytest.mark.parametrize("step", range(1, STEPS + 1))
+@STEPS
 @pytest.mark.parametrize("done", [False, True], ids=["not done", "done but the answer lost"])
 async def test_a_sink_dies_at_any_step_and_the_next_one_does_the_rest(
-    disturbed: DisturbedClickHouse, database: ClickHouse, step: int, done: bool
+    disturbed: DisturbedClickHouse, database: ClickHouse, log: Log, step: int, done: bool
 ) -> None:
     log_id = f"dies-{step}-{done}"
 
@@ -136,31 +185,32 @@ async def test_a_sink_dies_at_any_step_and_the_next_one_does_the_rest(
     else:
         disturbed.before = die
     with pytest.raises(Away):
-        await store_the_log(disturbed, log_id)
-    await store_the_log(database, log_id)
-    await assert_stored_once(database, log_id)
+        await store_the_log(disturbed, log, log_id)
+    await store_the_log(database, log, log_id)
+    await assert_stored_once(database, log, log_id)
 
 
-@pytest.mark.parametrize("step", range(1, STEPS + 1))
+@STEPS
 async def test_a_sink_stands_still_at_any_step_and_wakes_when_its_successor_is_done(
-    disturbed: DisturbedClickHouse, database: ClickHouse, step: int
+    disturbed: DisturbedClickHouse, database: ClickHouse, log: Log, step: int
 ) -> None:
     log_id = f"sleeps-{step}"
 
     async def sleep_while_the_successor_works(number: int) -> None:
         if number == step:
-            await store_the_log(database, log_id)
+            await store_the_log(database, log, log_id)
 
     disturbed.before = sleep_while_the_successor_works
     # Asleep before it wrote its own epoch it is the successor's successor, and finds nothing left to do.
     with contextlib.suppress(Fenced):
-        await store_the_log(disturbed, log_id)
-    await assert_stored_once(database, log_id)
+        await store_the_log(disturbed, log, log_id)
+    await assert_stored_once(database, log, log_id)
 
 
+@LOGS
 @pytest.mark.parametrize("seed", range(6))
 async def test_sinks_that_take_turns_at_random_store_each_row_once(
-    clickhouse: EmbeddedClickHouse, database: ClickHouse, seed: int
+    clickhouse: EmbeddedClickHouse, database: ClickHouse, log: Log, seed: int
 ) -> None:
     """Three sinks that all believe the partitions theirs; whoever is fenced or loses an answer begins anew."""
     log_id = f"turns-{seed}"
@@ -189,7 +239,7 @@ async def test_sinks_that_take_turns_at_random_store_each_row_once(
         nonlocal turn
         while True:
             try:
-                await store_the_log(sink, log_id)
+                await store_the_log(sink, log, log_id)
                 break
             except (Away, Fenced):
                 continue
@@ -205,4 +255,4 @@ async def test_sinks_that_take_turns_at_random_store_each_row_once(
     await asyncio.gather(*(go_on_until_done(sink, number) for number, sink in enumerate(sinks)))
     for sink in sinks:
         await sink.close()
-    await assert_stored_once(database, log_id)
+    await assert_stored_once(database, log, log_id)

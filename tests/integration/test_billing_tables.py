@@ -346,7 +346,7 @@ async def test_every_entry_is_posted_to_its_accounts(database: ClickHouse) -> No
 
 
 async def test_debits_are_credits_in_every_month_and_offsets_meet(database: ClickHouse) -> None:
-    """January: 2.345 used on Enterprise, invoiced as 2.35 in February, of which the wallet pays 1.00."""
+    """January: 2.345 to be invoiced, invoiced as 2.35 in February, of which the wallet pays 1.00."""
     january = {"charge_month": "2026-01"}
     await store_entries(
         database,

@@ -108,7 +108,7 @@ async def test_everything_agrees_after_a_month_with_everything(month: Original) 
         "unburnt credits",
         "ledger entries",
         "drafts, invoices, statements",
-        "used on Enterprise",
+        "to be invoiced",
         "invoiced",
         "in whole cents",
         "set against invoices",
