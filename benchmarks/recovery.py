@@ -44,6 +44,7 @@ class Logged:
         self.start()
 
     def start(self) -> None:
+        self._log.unlink(missing_ok=True)  # what it said in an earlier life holds no more
         self._worker = Worker(self._settings, self._log)
 
     def end(self, how: signal.Signals) -> None:
