@@ -22,8 +22,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from pipeline.demo.reading import Record, ledger_has_read_everything, read_topics
 from pipeline.demo.system import environment
+from pipeline.engine.contract import Effects
 from pipeline.settings import Settings
 from pipeline.topics import CREDIT_STATUS, LEDGER_OUTPUTS, LEDGER_STATE
+from schemas.month import Month
 from schemas.status import ClockStatus, read_status
 from tests.support.wrong_clock import set_the_clock
 
@@ -39,10 +41,15 @@ WRITTEN = (*LEDGER_OUTPUTS, LEDGER_STATE)
 
 
 class Death(NamedTuple):
-    """A worker kills itself (-9) at its n-th commit: before it, all is written; after it, only Kafka knows."""
+    """A worker kills itself (-9) at its n-th commit: before it, all is written; after it, only Kafka knows.
+
+    With `billing` only commits of partitions count that then have organisations left to bill: for a month that ended,
+    or for one whose days of grace did.
+    """
 
     commit: int
     moment: Literal["before", "after"]
+    billing: Literal["", "month_ended", "month_closed"] = ""
 
 
 class Worker:
@@ -141,7 +148,7 @@ def make_chunks_small() -> None:
     from pipeline.engine.disk_identities import store
 
     work.SLICE_RECORDS["usage"] = MOST_RECORDS
-    ledger_machine.MAX_CHUNK_BYTES = MOST_BYTES
+    ledger_machine.MAX_CHUNK_BYTES = ledger_machine.MAX_ADVANCE_BYTES = MOST_BYTES
     store.SEAL_ADDS = MOST_ADDS
 
 
@@ -149,9 +156,11 @@ def die_at(death: Death) -> None:
     """Replace the commit by one that may be the last."""
     commit = AIOKafkaProducer.commit_transaction
     commits = count(1)
+    billing = watch_billing()
 
     async def commit_and_die(producer: Any) -> None:
-        is_last = next(commits) == death.commit
+        counts = not death.billing or billing.get(partition_written_by(producer)) == death.billing
+        is_last = counts and next(commits) == death.commit
         if is_last and death.moment == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         await commit(producer)
@@ -159,6 +168,29 @@ def die_at(death: Death) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     AIOKafkaProducer.commit_transaction = commit_and_die
+
+
+def watch_billing() -> dict[int, str]:
+    """Partition → what it still has organisations to bill for, as of its last chunk."""
+    from pipeline.agents.ledger_machine import LedgerMachine
+
+    finish = LedgerMachine.finish
+    billing: dict[int, str] = {}
+
+    def watched(machine: LedgerMachine) -> Effects:
+        effects = finish(machine)
+        calendar = machine.state.calendar
+        has_closed = calendar.month and Month.parse(calendar.closed_through).next() == Month.parse(calendar.month)
+        billing[machine.partition] = machine.is_behind * ("month_closed" if has_closed else "month_ended")
+        return effects
+
+    LedgerMachine.finish = watched  # type: ignore[method-assign]
+    return billing
+
+
+def partition_written_by(producer: Any) -> int:
+    """Each partition has a transactional id of its own, which ends with its number."""
+    return int(producer._txn_manager.transactional_id.rpartition("-")[2])
 
 
 def main(clock_off_seconds: float = 0.0, **death: Any) -> None:
