@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from pipeline.errors import Mendable
 from pipeline.settings import Settings
@@ -112,13 +112,13 @@ async def _checked(settings: Settings) -> Created:
 async def when_kafka_is_there(
     task: Callable[[Settings], Awaitable[Result]], settings: Settings, seconds: float, say: Callable[[str], None]
 ) -> Result:
-    """Do something with Kafka, and wait for it so long if it is away."""
+    """Do something with Kafka, and wait for it so long if it, or one broker of several, is away."""
     pause = 0.5
     while True:
         try:
             return await task(settings)
-        except KafkaConnectionError:
-            if seconds <= 0:
+        except KafkaError as error:
+            if seconds <= 0 or not (error.retriable or isinstance(error, KafkaTimeoutError)):
                 raise
         pause = min(pause * 2, 30, seconds)
         seconds -= pause
