@@ -1,4 +1,5 @@
-"""`python -m benchmarks [ledger | limits | members | identities | recovery]`: what to measure in, figures out."""
+"""`python -m benchmarks [ledger | limits | members | identities | recovery | month-end]`: what to measure in, figures
+out."""
 
 import argparse
 import asyncio
@@ -9,13 +10,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import identities, members, recovery
+from benchmarks import identities, members, month_end, recovery
 from benchmarks.job import Job
 from benchmarks.stand import Measured, run_ledger, run_once
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.settings import Settings
 
-WHAT = ("ledger", "limits", "members", "identities", "recovery")
+WHAT = ("ledger", "limits", "members", "identities", "recovery", "month-end")
 
 
 def main() -> None:
@@ -24,8 +25,9 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=WHAT, default="ledger")
     parser.add_argument("--events", type=int, default=300_000, help="preloaded, of about 300 bytes (%(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of each side, in turn (%(default)s)")
-    parser.add_argument("--members", type=int, default=1_000)
-    parser.add_argument("--organizations", type=int, default=40)
+    parser.add_argument("--members", type=int, help="1,000; of month-end 1,000,000")
+    parser.add_argument("--organizations", type=int, help="40; of month-end 10,000")
+    parser.add_argument("--rate", type=int, default=2_000, help="of month-end, events a second (%(default)s)")
     parser.add_argument("--identities", type=int, default=10_000_000, help="in the store (%(default)s)")
     parser.add_argument("--folder", type=Path, help="of the store; on the disk to be measured (a temporary one)")
     arguments = parser.parse_args()
@@ -39,6 +41,10 @@ def main() -> None:
     elif arguments.what == "recovery":
         for _, settings in _on_kafka(1):
             asyncio.run(recovery.measure(settings, arguments.runs))
+    elif arguments.what == "month-end":
+        size = month_end.Size(arguments.organizations or 10_000, arguments.members or 1_000_000, arguments.rate)
+        for _, settings in _on_kafka(1):
+            asyncio.run(month_end.measure(settings.model_copy(update={"mode": "replay"}), size))
     else:
         _ledger(arguments)
 
@@ -86,8 +92,8 @@ def _one_side(settings: Settings, job: Job, which: bool) -> Measured:
 def _job(arguments: argparse.Namespace, run: int, *, all_scopes: bool = False) -> Job:
     return Job(
         arguments.events,
-        arguments.organizations,
-        arguments.members,
+        arguments.organizations or 40,
+        arguments.members or 1_000,
         seed=run,
         now_micros=time.time_ns() // 1_000_000 * 1_000,
         all_scopes=all_scopes,

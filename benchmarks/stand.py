@@ -41,8 +41,11 @@ async def fill(settings: Settings, job: Job) -> None:
     await produce(settings, USAGE_EVENTS.name, job.records())
 
 
-async def produce(settings: Settings, topic: str, records: Iterable[tuple[str, bytes]]) -> None:
-    """Send all, in large batches, each to its organisation's partition."""
+async def produce(
+    settings: Settings, topic: str, records: Iterable[tuple[str, bytes]], at_micros: int | None = None
+) -> None:
+    """Send all, in large batches, each to its organisation's partition; in replay mode all arrive at one instant."""
+    at_ms = None if at_micros is None else at_micros // 1_000
     producer = AIOKafkaProducer(**settings.kafka(), acks="all", max_batch_size=2 * _BATCH_BYTES)
     await producer.start()
     batches = {number: producer.create_batch() for number in range(settings.partitions)}
@@ -59,7 +62,7 @@ async def produce(settings: Settings, topic: str, records: Iterable[tuple[str, b
             number = homes.get(org_id)
             if number is None:
                 number = homes[org_id] = partition_of(org_id.encode(), settings.partitions)
-            batches[number].append(key=org_id.encode(), value=value, timestamp=None)
+            batches[number].append(key=org_id.encode(), value=value, timestamp=at_ms)
             sizes[number] += len(value)
             if sizes[number] > _BATCH_BYTES:
                 await send(number)
@@ -78,6 +81,7 @@ class Worker:
             "TOPIC_PREFIX": settings.topic_prefix,
             "PARTITIONS": str(settings.partitions),
             "DATA_DIR": str(settings.data_dir),
+            "MODE": settings.mode,
         }
         with (log or Path(os.devnull)).open("ab") as output:
             self.process = subprocess.Popen(

@@ -117,7 +117,7 @@ async def when_kafka_is_there(
     while True:
         try:
             return await task(settings)
-        except KafkaError as error:
+        except KafkaError as error:  # one of its brokers may be away, too
             if seconds <= 0 or not (error.retriable or isinstance(error, KafkaTimeoutError)):
                 raise
         pause = min(pause * 2, 30, seconds)

@@ -128,7 +128,10 @@ class _Sink:
                     await self._back_off(error, stop)
             await self._flush_rest()
         finally:
-            await self._consumer.stop()
+            try:
+                await self._consumer.stop()
+            except KafkaError as error:  # the broker it would have told is away; the group finds out by itself
+                logger.warning("the group was not told that this sink ends: %r", error)
 
     async def _join(self) -> None:
         consumer = AIOKafkaConsumer(
@@ -242,7 +245,11 @@ class _Sink:
         while not stop.is_set() and (left := end - loop.time()) > 0:
             # Paused: no records come, but the group sees us alive, and a sink that was replaced learns it here.
             self._consumer.pause(*self._consumer.assignment())
-            await self._consumer.getmany(timeout_ms=int(min(left, _POLL_SECONDS) * 1000) + 1)
+            try:
+                await self._consumer.getmany(timeout_ms=int(min(left, _POLL_SECONDS) * 1000) + 1)
+            except KafkaError as again:  # one of its brokers may be away for longer
+                logger.debug("while waiting: %r", again)
+                await _sleep(min(left, _POLL_SECONDS), stop)
 
     def _next_wait(self) -> float:
         seconds = min(2.0**self._failures, self._config.longest_wait_seconds)

@@ -49,7 +49,7 @@ from pipeline.topics import ACCOUNT_COMMANDS, USAGE_EVENTS
 from schemas.commands import Command, CommandHead
 from schemas.dead_letters import Origin, Reason
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 GROUP_EVENTS = 500
 MAX_CHUNK_EVENTS = 5_000
 MAX_ADVANCE_BYTES = 50_000

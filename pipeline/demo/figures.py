@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
-from pipeline.proof.equations import OUTCOMES, Equation
+from pipeline.proof.equation import OUTCOMES, Equation
 from pipeline.proof.outcome import Proof, Tally
 from pipeline.topics import ACCOUNT_EVENTS, DEAD_LETTERS, LEDGER_STATE, LIMIT_BREACHES
 from schemas.events import CommandRefused, LimitBreached, LimitResumed

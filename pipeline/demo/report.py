@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from pipeline.demo.figures import Figures, MonthToDate
-from pipeline.proof.equations import Equation
+from pipeline.proof.equation import Equation
 from pipeline.proof.outcome import Tally
 from pipeline.proof.report import equal, events_read
 from pipeline.screen import apart, table, title

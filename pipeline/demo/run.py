@@ -28,7 +28,7 @@ from pipeline.embedded.watchdog import is_held
 from pipeline.errors import Mendable
 from pipeline.importers.claude_code import find_files, read_log, usage_events
 from pipeline.importers.people import person_of
-from pipeline.proof.equations import Equation
+from pipeline.proof.equation import Equation
 from pipeline.proof.prove import Prover
 from pipeline.publisher import publish
 from pipeline.screen import console

@@ -73,8 +73,10 @@ def wallet_due_micros(state: State) -> int:
 def _wallet_due(state: State, rules: Rules) -> list[LedgerEvent]:
     due, org_id = heappop(state.wallets_due)
     organization = state.organizations[org_id]
-    events = billing.bill(state, organization, rules) if org_id in state.billing else []
-    events += wallet.fall_due(state, organization, organization.wallet)
+    if org_id in state.billing:
+        heappush(state.wallets_due, (due, org_id))  # an invoice may use up the very lot that is due
+        return billing.bill(state, organization, rules)
+    events = wallet.fall_due(state, organization, organization.wallet)
     organization.note_stops()
     state.tell(organization)
     if organization.wallet.due_micros == due:

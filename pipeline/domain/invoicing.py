@@ -113,7 +113,7 @@ def _finalize(
     exact, lines = _lines(draft, (("carried", carried_picousd), ("debt", debt_picousd)))
     sum_picousd = sum(line.amount_picousd for line in lines)
     total_picousd = max(sum_picousd, 0)
-    offset_picousd = max(0, min(total_picousd, wallet.balance_picousd))
+    offset_picousd = max(0, min(total_picousd, wallet.balance_picousd // PICOUSD_PER_CENT * PICOUSD_PER_CENT))
     draft.invoices += 1
     organization.carried_picousd = min(sum_picousd, 0)
     is_zero = not (sum_picousd or carried_picousd or debt_picousd)
@@ -146,7 +146,7 @@ def _finalize(
     booking.enter_unbilled("invoice", exact, draft.month)
     booking.enter_receivable("invoice", exact, draft.month)
     booking.enter_receivable("rounding", sum_picousd - exact - carried_picousd - debt_picousd, draft.month)
-    offset_invoice(booking, total_picousd)
+    offset_invoice(booking, offset_picousd)
     booking.enter_receivable("offset", debt_picousd - offset_picousd, draft.month)
     return booking.events
 

@@ -127,8 +127,8 @@ def adjust(booking: Booking, direction: Literal["credit", "debit"], amount_picou
     return _looked(booking)
 
 
-def offset_invoice(booking: Booking, total_picousd: int) -> list[LedgerEvent]:
-    """Set the balance against an invoice's total, at most that; a debt moves onto the invoice whole (R7)."""
+def offset_invoice(booking: Booking, amount_picousd: int) -> list[LedgerEvent]:
+    """Pay so much of an invoice, at most the balance; a debt moves onto the invoice whole (R7)."""
     wallet = booking.wallet
     check_settled(wallet, wallet.balance_picousd)
     if wallet.balance_picousd < 0:
@@ -136,8 +136,8 @@ def offset_invoice(booking: Booking, total_picousd: int) -> list[LedgerEvent]:
         booking.number()
         moved, wallet.balance_picousd = -wallet.balance_picousd, 0
         booking.enter("offset", moved, None, 0, booking.month)
-    elif total_picousd > 0:
-        debit(booking, "offset", min(total_picousd, wallet.balance_picousd))
+    elif amount_picousd > 0:
+        debit(booking, "offset", min(amount_picousd, wallet.balance_picousd))
     return _looked(booking)
 
 

@@ -5,84 +5,14 @@ Everything about an organisation lies in one partition, so each equation is of o
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
-from pipeline.proof.published import Published
-from pipeline.proof.remembered import Remembered
+from pipeline.proof.billing_equations import of_billing
+from pipeline.proof.equation import CLICKHOUSE, OUTCOMES, Equation, Found
 from pipeline.proof.sums import MonthSums, OrganizationMonth, ScopeMonth, Sums
-from pipeline.topics import DEAD_LETTERS, LEDGER_ENTRIES, LEDGER_STATE, PRICED_USAGE, USAGE_EVENTS
-from schemas.money import usd_from_picousd
+from pipeline.topics import DEAD_LETTERS, INVOICES, LEDGER_ENTRIES, LEDGER_STATE, PRICED_USAGE, USAGE_EVENTS
 
-CLICKHOUSE = "ClickHouse"
 TIERS, MEMBERS = "its tiers", "its members"
-OUTCOMES = ("accepted", "duplicates", "dead_letters", "forwarded")
-
-
-@dataclass(frozen=True, slots=True)
-class Equation:
-    """Something that must be equal wherever it is found.
-
-    Attributes:
-        name: what is compared, the same for all of its kind.
-        values: by where it was found; picodollars if `is_money`, else a count.
-        org_id, month, member, seat_tier: whose it is, as far as it is somebody's.
-    """
-
-    name: str
-    values: dict[str, int]
-    is_money: bool = False
-    org_id: str = ""
-    month: str = ""
-    member: str = ""
-    seat_tier: str = ""
-
-    @property
-    def agrees(self) -> bool:
-        return len(set(self.values.values())) == 1
-
-    @property
-    def is_of_a_part(self) -> bool:
-        """Of a member or a tier, a part of an organisation."""
-        return bool(self.member or self.seat_tier)
-
-    @property
-    def what(self) -> str:
-        """Name and owner, such as `spend of acme, 2026-02`."""
-        owners = [self.member, self.seat_tier and f"seat tier {self.seat_tier}", self.org_id]
-        owner = " of ".join(filter(None, owners))
-        return f"{self.name}{' of ' * bool(owner)}{owner}{', ' * bool(self.month)}{self.month}"
-
-    def amount(self, value: int) -> str:
-        """A value, as it is shown."""
-        return shown(value, is_money=self.is_money)
-
-    def json(self) -> dict[str, Any]:
-        """Money as exact dollars."""
-        values = {place: usd_from_picousd(v) if self.is_money else v for place, v in self.values.items()}
-        return {"what": self.what, "values": values, "agrees": self.agrees}
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What was found of one partition, all as of the same transaction.
-
-    Attributes:
-        deleted: topics that do not keep all they ever had: they cannot say what a sum since the beginning is.
-        first_whole_month: months before it began before the first row that `priced-usage` still keeps.
-    """
-
-    partition: int
-    remembered: Remembered
-    published: Published
-    stored: Sums
-    deleted: frozenset[str] = frozenset()
-    first_whole_month: str = ""
-
-    def is_dropped(self, month: str) -> bool:
-        """ClickHouse has nothing of a month that is too old to be stored again: it was dropped there."""
-        return month < self.first_whole_month and all(stored != month for _, stored in self.stored.months)
 
 
 def equations(found: Found) -> Iterator[Equation]:
@@ -94,6 +24,7 @@ def equations(found: Found) -> Iterator[Equation]:
         _of_months(found, remembered, dropped),
         _of_open_months(found, remembered),
         _of_balances(found),
+        of_billing(found),
     ):
         if len(equation.values) > 1:
             yield equation
@@ -135,7 +66,7 @@ def _of_events(found: Found, silent: Set[str]) -> Iterator[Equation]:
 
 def _of_months(found: Found, remembered: Sums, dropped: Set[str]) -> Iterator[Equation]:
     """Per organisation and charge month: rows and money, as published, stored, remembered and burnt."""
-    burns = found.published.entries.burnt
+    burns = found.published.entries.burnt()
     sums = {PRICED_USAGE.name: found.published.rows.sums, CLICKHOUSE: found.stored, LEDGER_STATE.name: remembered}
     tiers, members = _by_month(remembered.tiers), _by_month(remembered.members)
     nothing = MonthSums()
@@ -151,7 +82,6 @@ def _of_months(found: Found, remembered: Sums, dropped: Set[str]) -> Iterator[Eq
             spend[TIERS] = tiers[key]
             spend[MEMBERS] = members[key]
         charged = {place: each.charged_picousd for place, each in places.items()}
-        # Once there are invoices, their exact lines and the entries that clear the burn join these (R39, R41).
         burnt = charged | {LEDGER_ENTRIES.name: burns[key]}
         prior_period = {place: each.prior_period_picousd for place, each in places.items()}
         included = {place: each.included_picousd for place, each in places.items()}
@@ -190,10 +120,16 @@ def _of_open_months(found: Found, remembered: Sums) -> Iterator[Equation]:
 def _of_balances(found: Found) -> Iterator[Equation]:
     """Per organisation: a balance is the sum of its account's entries, and what lots hold is the balance (R38)."""
     balances, unburnt = found.remembered.balances, found.remembered.unburnt
-    entries = found.published.entries.balances
-    for key in sorted(balances.keys() | entries.keys()):
+    entries, stored = found.published.entries.balances, found.billed.balances
+    for key in sorted(balances.keys() | entries.keys() | stored.keys()):
         org_id, account = key
-        values = {LEDGER_STATE.name: balances.get(key, 0), LEDGER_ENTRIES.name: entries.get(key, 0)}
+        values = {
+            LEDGER_STATE.name: balances.get(key, 0),
+            LEDGER_ENTRIES.name: entries.get(key, 0),
+            CLICKHOUSE: stored[key],
+        }
+        if account == "receivable":
+            values[INVOICES.name] = found.published.billing.receivable(org_id)
         if any(values.values()):
             yield Equation(f"account {account}", values, is_money=True, org_id=org_id)
     for org_id in sorted({org_id for org_id, account in balances if account == "wallet"} | unburnt.keys()):
@@ -204,12 +140,6 @@ def _of_balances(found: Found) -> Iterator[Equation]:
             is_money=True,
             org_id=org_id,
         )
-
-
-def shown(value: int, *, is_money: bool) -> str:
-    """A count, or picodollars as exact dollars, for people."""
-    sign = "-" if value < 0 else ""
-    return f"{sign}${usd_from_picousd(abs(value))}" if is_money else f"{value:,}"
 
 
 def _by_month(scopes: Mapping[ScopeMonth, int]) -> Counter[OrganizationMonth]:

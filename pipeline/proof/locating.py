@@ -11,13 +11,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pipeline.proof.equations import CLICKHOUSE, Equation, Found
-from pipeline.proof.published import Mark, Row, at, read, rows_of
+from pipeline.proof.equation import CLICKHOUSE, Equation, Found
+from pipeline.proof.locating_billing import BillingLocator
+from pipeline.proof.published import Mark, Row, rows_of
+from pipeline.proof.records import at, read
 from pipeline.proof.stored import StoredRow, StoredRows
 from pipeline.reading import Ends, Reader, places
 from pipeline.settings import Settings
 from pipeline.topics import (
     ACCOUNT_EVENTS,
+    INVOICES,
     LEDGER_ENTRIES,
     LEDGER_STATE,
     LIMIT_BREACHES,
@@ -27,7 +30,7 @@ from pipeline.topics import (
 )
 
 _NUMBERED = tuple(
-    topic.name for topic in (LIMIT_BREACHES, ACCOUNT_EVENTS, LEDGER_ENTRIES, RELOAD_REQUESTS, NOTIFICATIONS)
+    topic.name for topic in (LIMIT_BREACHES, ACCOUNT_EVENTS, LEDGER_ENTRIES, INVOICES, RELOAD_REQUESTS, NOTIFICATIONS)
 )
 """What bears an `org_seq` beside rows, under the organisation's id as key."""
 
@@ -60,6 +63,7 @@ class Locator:
     reader: Reader
     found: Found
     stored: StoredRows
+    billing: BillingLocator
     ends: Ends
 
     async def locate(self, equation: Equation) -> str:
@@ -74,6 +78,8 @@ class Locator:
                 return number
             if published != values.get(CLICKHOUSE) and (row := await self._row_amiss(org_id)):
                 return row
+        elif billed := await self.billing.locate(equation):
+            return billed
         return self._entry_amiss(equation) or self._cell(equation)
 
     # Numbers: every output of an organisation bears the next one (R29), so each belongs to something.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pipeline.proof.equations import OUTCOMES, Equation, Found, shown
+from pipeline.proof.equation import OUTCOMES, Equation, Found, shown
 from schemas.instants import format_instant
 from schemas.money import usd_from_picousd
 

@@ -17,22 +17,25 @@ from dataclasses import dataclass
 from aiokafka import TopicPartition
 
 from pipeline.engine.journal import EngineCell
-from pipeline.proof.equations import Equation, Found, equations
+from pipeline.proof.equation import Equation, Found
+from pipeline.proof.equations import equations
 from pipeline.proof.locating import Locator
+from pipeline.proof.locating_billing import BillingLocator
 from pipeline.proof.outcome import AsOf, PartitionProof, Proof
 from pipeline.proof.published import PricedRows, Published
 from pipeline.proof.remembered import Remembered
 from pipeline.proof.stored import StoredRows
+from pipeline.proof.stored_billing import BilledSums, StoredBilling
 from pipeline.proof.sums import Sums
 from pipeline.reading import Ends, Reader, open_reader, places
 from pipeline.settings import Settings
-from pipeline.topics import DEAD_LETTERS, LEDGER_ENTRIES, LEDGER_STATE, PRICED_USAGE, USAGE_EVENTS
+from pipeline.topics import DEAD_LETTERS, INVOICES, LEDGER_ENTRIES, LEDGER_STATE, PRICED_USAGE, USAGE_EVENTS
 from pipeline.topics_admin import check_topics
 from schemas.instants import MICROS_PER_MINUTE
 from schemas.month import Month
 from sinks.clickhouse import ClickHouse
 
-_CUT = (LEDGER_STATE.name, PRICED_USAGE.name, LEDGER_ENTRIES.name, DEAD_LETTERS.name)
+_CUT = (LEDGER_STATE.name, PRICED_USAGE.name, LEDGER_ENTRIES.name, INVOICES.name, DEAD_LETTERS.name)
 _LOOK_AGAIN_SECONDS = 0.2
 
 _NEVER_BEGUN = EngineCell(mode="live", partitions=0, usage=0, commands=0)
@@ -82,18 +85,22 @@ class Prover:
         ends[usage_events] = engine.usage
         published, deleted = await self._published(reader, remembered, ends)
         stored = StoredRows(clickhouse, self.settings.clickhouse_database, log_id, number, engine.usage)
+        before = {self._name(place.topic): end for place, end in ends.items()}
+        billed = StoredBilling(clickhouse, self.settings.clickhouse_database, log_id, number, before)
         found = Found(
             partition=number,
             remembered=remembered,
             published=published,
             stored=await self._stored(stored, published.rows),
+            billed=await self._billed(billed, published),
             deleted=deleted,
             first_whole_month=_first_whole_month(published) if PRICED_USAGE.name in deleted else "",
         )
         as_of = AsOf(number, engine.seq, engine.usage, engine.commands, engine.now_micros)
         proof = PartitionProof.of(found, as_of, equations(found), self.look)
         if proof.first is not None:
-            locator = Locator(self.settings, reader, found, stored, ends)
+            billing = BillingLocator(self.settings, reader, found, billed, ends)
+            locator = Locator(self.settings, reader, found, stored, billing, ends)
             proof.where = await locator.locate(proof.first)
         return proof
 
@@ -125,7 +132,7 @@ class Prover:
         return topic.removeprefix(self.settings.topic_prefix)
 
     async def _stored(self, stored: StoredRows, priced: PricedRows) -> Sums:
-        """What ClickHouse holds, once it has come to the cut, or has been waited for long enough."""
+        """The rows in ClickHouse, once it has come to the cut, or has been waited for long enough."""
         deadline = time.monotonic() + self.wait_seconds
         while True:
             exists = await stored.exist()
@@ -134,6 +141,18 @@ class Prover:
             if not behind or time.monotonic() > deadline:
                 return await stored.sums(priced.closed_through) if exists else Sums()
             self.say(f"partition {stored.partition}: waiting for the sink to store {', '.join(sorted(behind))}")
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+    async def _billed(self, stored: StoredBilling, published: Published) -> BilledSums:
+        """Entries and invoices in ClickHouse, likewise."""
+        deadline = time.monotonic() + self.wait_seconds
+        last = {LEDGER_ENTRIES.name: published.entries.last_offset, INVOICES.name: published.billing.last_offset}
+        while True:
+            exist = await stored.exist()
+            behind = [topic for topic in last if not exist or await stored.last_offset(topic) < last[topic]]
+            if not behind or time.monotonic() > deadline:
+                return await stored.sums() if exist else BilledSums()
+            self.say(f"partition {stored.partition}: waiting for the sink to store {', '.join(behind)}")
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 

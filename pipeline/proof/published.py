@@ -1,10 +1,12 @@
 """What was published: records of `priced-usage`, `ledger-entries`, `dead-letters` and `usage-events` in, sums out.
 
+Those of `invoices` are added up in billed.py.
+
 Plain additions over what lies in Kafka; nothing here knows how the ledger came to it.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +14,11 @@ import msgspec
 
 from pipeline.agents.decoding import decode_record
 from pipeline.engine.records import is_tick
-from pipeline.errors import Mendable
-from pipeline.proof.sums import Sums
+from pipeline.proof.billed import Billing
+from pipeline.proof.records import at, read
+from pipeline.proof.sums import OrganizationMonth, Sums
 from pipeline.reading import Record
-from pipeline.topics import ACCOUNT_COMMANDS, DEAD_LETTERS, LEDGER_ENTRIES, PRICED_USAGE, USAGE_EVENTS
+from pipeline.topics import ACCOUNT_COMMANDS, DEAD_LETTERS, INVOICES, LEDGER_ENTRIES, PRICED_USAGE, USAGE_EVENTS
 from schemas.dead_letters import MAX_RECORD_BYTES
 
 Mark = tuple[int, int, int]
@@ -49,18 +52,6 @@ def rows_of(record: Record) -> list[Row]:
     """The rows of a record of `priced-usage`; raises as `read` does."""
     rows: list[Row] = read(_decode_rows, record)
     return rows
-
-
-def read(decode: Callable[[bytes], Any], record: Record) -> Any:
-    """What a record holds.
-
-    Raises:
-        Mendable: it is not what its topic promises.
-    """
-    try:
-        return decode(record.value or b"")
-    except msgspec.MsgspecError as error:
-        raise Mendable(f"{at(record)} cannot be read: {error}; only the ledger may write this topic") from error
 
 
 @dataclass(slots=True)
@@ -106,6 +97,10 @@ class PricedRows:
                         sums.members[row.org_id, row.charge_month, row.user_id] += cost
 
 
+class _Cause(msgspec.Struct, gc=False):
+    id: str = ""
+
+
 class _Entry(msgspec.Struct, gc=False):
     org_id: str
     org_seq: int
@@ -114,6 +109,7 @@ class _Entry(msgspec.Struct, gc=False):
     charge_month: str
     amount_picousd: str
     balance_after_picousd: str
+    cause: _Cause = msgspec.field(default_factory=_Cause)
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -128,23 +124,38 @@ class Entries:
     """What the entries of one partition add up to (R38).
 
     Attributes:
-        burnt: by organisation and charge month, what was burnt, above zero.
+        sums: by organisation, charge month, account and type.
         balances: by organisation and account.
         breaks: by organisation and account, the first entry that does not go on where the one before it ended.
+        invoices: by organisation and invoice, where the entry lies that clears its burn.
     """
 
-    burnt: Counter[tuple[str, str]] = field(default_factory=Counter)
+    count: int = 0
+    last_offset: int = -1
+    sums: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     balances: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     breaks: dict[tuple[str, str], str] = field(default_factory=dict)
+    invoices: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def burnt(self, *accounts: str) -> Counter[OrganizationMonth]:
+        """What was burnt, above zero, by organisation and charge month; on these accounts, or on all."""
+        burnt: Counter[OrganizationMonth] = Counter()
+        for (org_id, month, account, kind), amount in self.sums.items():
+            if kind == "burn" and (not accounts or account in accounts):
+                burnt[org_id, month] -= amount
+        return burnt
 
     def take(self, records: Sequence[Record]) -> None:
         """Records in order."""
+        self.count += len(records)
+        self.last_offset = records[-1].offset
         for record in records:
             entry: _Entry = read(_decode_entry, record).data
             amount, balance = int(entry.amount_picousd), int(entry.balance_after_picousd)
             account = entry.org_id, entry.account
-            if entry.type == "burn":
-                self.burnt[entry.org_id, entry.charge_month] -= amount
+            self.sums[entry.org_id, entry.charge_month, entry.account, entry.type] += amount
+            if entry.type == "invoice" and entry.account == "unbilled":
+                self.invoices[entry.org_id, entry.cause.id] = f"{at(record)}: org_seq {entry.org_seq}"
             before = self.balances[account]
             self.balances[account] = before + amount
             if before + amount != balance and account not in self.breaks:
@@ -212,6 +223,7 @@ class Published:
     def __init__(self, closed_through: str) -> None:
         self.rows = PricedRows(closed_through)
         self.entries = Entries()
+        self.billing = Billing()
         self.letters = Letters()
         self.usage = UsageRead()
         self.first_kept_millis: int | None = None
@@ -225,15 +237,12 @@ class Published:
                 self.rows.take(records)
             case LEDGER_ENTRIES.name:
                 self.entries.take(records)
+            case INVOICES.name:
+                self.billing.take(records)
             case DEAD_LETTERS.name:
                 self.letters.take(records)
             case USAGE_EVENTS.name:
                 self.usage.take(records)
-
-
-def at(record: Record) -> str:
-    """Where a record lies."""
-    return f"{record.topic}[{record.partition}] offset {record.offset}"
 
 
 def _again(record: Record, line: int, row: Row, last: int) -> str:

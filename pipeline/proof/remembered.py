@@ -1,4 +1,4 @@
-"""What the ledger remembers: records of `ledger-state` in; counters, spend, balances and where each cell lies out.
+"""What the ledger remembers: records of `ledger-state` in; sums, and where each cell lies, out.
 
 The cells are read here as text, not by the ledger's own code, so that a mistake of that code shows.
 """
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from pipeline.engine.journal import ENGINE_CELL, EngineCell, decode_cell
-from pipeline.proof.sums import MonthSums, Sums
+from pipeline.proof.sums import MonthSums, OrganizationMonth, Sums
 from pipeline.reading import Record
 
 
@@ -54,6 +54,7 @@ class _MemberMonth(msgspec.Struct):
 class _Organization(msgspec.Struct):
     org_id: str
     unbilled_picousd: str = "0"
+    receivable_picousd: str = "0"
     org_seq: int = 0
 
 
@@ -65,6 +66,30 @@ class _Wallet(msgspec.Struct):
 class _Lot(msgspec.Struct):
     org_id: str
     rest_picousd: str
+
+
+class _DraftLine(msgspec.Struct):
+    org_id: str
+    month: str
+    rates: tuple[int, int, int, int, int, int]
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    web_search_requests: int = 0
+
+    @property
+    def exact_picousd(self) -> int:
+        quantities = (
+            self.input_tokens,
+            self.output_tokens,
+            self.cache_read_tokens,
+            self.cache_write_5m_tokens,
+            self.cache_write_1h_tokens,
+            self.web_search_requests,
+        )
+        return sum(quantity * rate for quantity, rate in zip(quantities, self.rates, strict=True))
 
 
 class _Calendar(msgspec.Struct):
@@ -81,6 +106,7 @@ _DECODERS: dict[bytes, Any] = {
         b"organization": _Organization,
         b"wallet": _Wallet,
         b"lot": _Lot,
+        b"draft_line": _DraftLine,
         b"calendar": _Calendar,
     }.items()
 }
@@ -131,8 +157,19 @@ class Remembered:
     @property
     def balances(self) -> dict[tuple[str, str], int]:
         """By organisation and account."""
-        unbilled = {(cell.org_id, "unbilled"): int(cell.unbilled_picousd) for cell in self._all(_Organization)}
-        return unbilled | {(cell.org_id, "wallet"): int(cell.balance_picousd) for cell in self._all(_Wallet)}
+        balances = {(cell.org_id, "wallet"): int(cell.balance_picousd) for cell in self._all(_Wallet)}
+        for cell in self._all(_Organization):
+            balances[cell.org_id, "unbilled"] = int(cell.unbilled_picousd)
+            balances[cell.org_id, "receivable"] = int(cell.receivable_picousd)
+        return balances
+
+    @property
+    def drafted(self) -> Counter[OrganizationMonth]:
+        """What the lines cost that wait for an invoice, by organisation and charge month."""
+        drafted: Counter[OrganizationMonth] = Counter()
+        for line in self._all(_DraftLine):
+            drafted[line.org_id, line.month] += line.exact_picousd
+        return drafted
 
     @property
     def unburnt(self) -> Counter[str]:

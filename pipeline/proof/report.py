@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from pipeline.proof.equations import OUTCOMES, Equation
+from pipeline.proof.equation import OUTCOMES, Equation
 from pipeline.proof.outcome import PartitionProof, Proof, Tally
 from pipeline.screen import apart, table, title
 from schemas.instants import format_instant

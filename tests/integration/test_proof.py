@@ -4,7 +4,7 @@ runs; and each planted defect is found, and its place named (R41)."""
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count, islice
 from pathlib import Path
@@ -25,6 +25,7 @@ from pipeline.settings import Settings
 from pipeline.topics import (
     ACCOUNT_COMMANDS,
     DEAD_LETTERS,
+    INVOICES,
     LEDGER_ENTRIES,
     LEDGER_STATE,
     PRICED_USAGE,
@@ -103,7 +104,16 @@ async def test_everything_agrees_after_a_month_with_everything(month: Original) 
         "member's spend",
         "account wallet",
         "account unbilled",
+        "account receivable",
         "unburnt credits",
+        "ledger entries",
+        "drafts, invoices, statements",
+        "used on Enterprise",
+        "invoiced",
+        "in whole cents",
+        "set against invoices",
+        "statement's closing",
+        "double entry",
     }
 
 
@@ -149,8 +159,36 @@ def in_cell(kind: str, **changes: Any) -> Damage:
     return damage
 
 
-def leave_out_a_burn(records: list[Copied]) -> None:
-    del records[next(at for at, record in enumerate(records) if b'"type":"burn"' in (record.value or b""))]
+def leave_out(*words: bytes) -> Damage:
+    """The first record that has all of these words."""
+
+    def damage(records: list[Copied]) -> None:
+        del records[_first(records, words)]
+
+    return damage
+
+
+def in_data(*words: bytes, **changes: Any) -> Damage:
+    """In the first event that has all of these words something else is said."""
+
+    def damage(records: list[Copied]) -> None:
+        at = _first(records, words)
+        data = msgspec.json.decode(records[at].value or b"")["data"]
+        records[at] = change(records[at], data=data | changes)
+
+    return damage
+
+
+def _first(records: list[Copied], words: Sequence[bytes]) -> int:
+    return next(at for at, record in enumerate(records) if all(word in (record.value or b"") for word in words))
+
+
+def a_cent_more_on_a_line(records: list[Copied]) -> None:
+    at = _first(records, [INVOICE_TYPE])
+    data = msgspec.json.decode(records[at].value or b"")["data"]
+    line = data["lines"][0]
+    changed = line | {"amount_picousd": str(int(line["amount_picousd"]) + 10**10)}
+    records[at] = change(records[at], data=data | {"lines": [changed, *data["lines"][1:]]})
 
 
 ROW_TWICE = Defect(PRICED_USAGE, in_rows(lambda rows: [*rows, rows[0]]), "rows by month", "comes after")
@@ -158,7 +196,20 @@ ROW_LOST = Defect(PRICED_USAGE, in_rows(lambda rows: rows[1:]), "rows by month",
 ROW_CHANGED = Defect(
     PRICED_USAGE, in_rows(lambda rows: [a_picodollar_more(rows[0]), *rows[1:]]), "spend", "cost_picousd is"
 )
-BURN_LOST = Defect(LEDGER_ENTRIES, leave_out_a_burn, "burnt for usage", "does not go on from")
+BURN_LOST = Defect(LEDGER_ENTRIES, leave_out(b'"type":"burn"'), "burnt for usage", "does not go on from")
+INVOICE_TYPE, STATEMENT_TYPE = b"usage-credits.invoice.finalized", b"usage-credits.statement.issued"
+LINE_CHANGED = Defect(INVOICES, a_cent_more_on_a_line, "in whole cents", "is more than its lines by 0 exact and")
+INVOICE_CHANGED = Defect(INVOICES, in_data(INVOICE_TYPE, exact_picousd="1"), "invoiced", "is more than its lines by")
+INVOICE_LOST = Defect(INVOICES, leave_out(INVOICE_TYPE), "account receivable", "its invoice 2026-05.1 is not in")
+OPENING_CHANGED = Defect(INVOICES, in_data(STATEMENT_TYPE, opening_picousd="1"), "statement's opening", "opens with 1")
+CLOSING_CHANGED = Defect(INVOICES, in_data(STATEMENT_TYPE, closing_picousd="1"), "statement's closing", "closes with 1")
+ROUNDING_LOST = Defect(LEDGER_ENTRIES, leave_out(b'"type":"rounding"'), "account receivable", "does not go on from")
+ENTRY_IN_ANOTHER_MONTH = Defect(
+    LEDGER_ENTRIES,
+    in_data(b'"type":"purchase"', charge_month="2026-06"),
+    "statement's closing",
+    "the statement of 2026-05",
+)
 LETTER_LOST = Defect(DEAD_LETTERS, lambda records: records.clear(), "dead letters", "cell counters")
 
 
@@ -186,8 +237,16 @@ def cell_changed(kind: str, name: str, value: object, what: str) -> Defect:
             LETTER_LOST,
             cell_changed("organization", "unbilled_picousd", "1", "account unbilled"),
         ],
+        [OPENING_CHANGED, CLOSING_CHANGED, LINE_CHANGED, INVOICE_LOST],
+        [ENTRY_IN_ANOTHER_MONTH, CLOSING_CHANGED, INVOICE_CHANGED, ROUNDING_LOST],
     ],
-    ids=["rows and entries", "spend and balance", "counters, lots and letters"],
+    ids=[
+        "rows and entries",
+        "spend and balance",
+        "counters, lots and letters",
+        "invoices",
+        "invoices and their entries",
+    ],
 )
 async def test_defects_in_kafka_are_found_and_their_places_named(
     month: Original, fresh_name: Callable[[str], str], defects: list[Defect]
@@ -198,28 +257,51 @@ async def test_defects_in_kafka_are_found_and_their_places_named(
         assert part.first is not None
         assert defect.what in part.first.name
         assert defect.where in part.where
-        if defect is not LETTER_LOST:
+        if defect not in (LETTER_LOST, INVOICE_LOST, ENTRY_IN_ANOTHER_MONTH):  # named by what is left without them
             assert f"{defect.topic.name}[{number}] offset" in part.where
 
 
-SOME = "(org_id = 'globex' AND org_seq = (SELECT quantileExact(0.5)(org_seq) FROM {old} WHERE org_id = 'globex'))"
-LAST = "(org_id = 'globex' AND org_seq = (SELECT max(org_seq) FROM {old} WHERE org_id = 'globex'))"
+STORED = ("priced_usage", "ledger_entries", "billing_events")
+
+
+def one_of(table: str, which: str, more: str = "1") -> str:
+    """A row of globex: which of them, by `org_seq`."""
+    return f"org_id = 'globex' AND org_seq = (SELECT {which}(org_seq) FROM {table} WHERE org_id = 'globex' AND {more})"
+
+
+def delete(table: str, which: str, more: str = "1") -> str:
+    return f"ALTER TABLE {table} DELETE WHERE {one_of(table, which, more)} SETTINGS mutations_sync = 1"
+
+
+def double(table: str, which: str, more: str = "1") -> str:
+    return f"INSERT INTO {table} SELECT * FROM {table} WHERE {one_of(table, which, more)}"
+
+
+def change_amount(table: str, which: str) -> str:
+    changed = "amount_usd = amount_usd + toDecimal128('0.000000000001', 12)"
+    return f"ALTER TABLE {table} UPDATE {changed} WHERE {one_of(table, which)} SETTINGS mutations_sync = 1"
+
+
+SOME = "quantileExact(0.5)"
+INVOICE = "type = 'usage-credits.invoice.finalized'"
 
 
 @pytest.mark.parametrize(
-    ("condition", "again", "where"),
+    ("statement", "where"),
     [
-        (f"NOT {SOME}", "", "of the organisation is not in ClickHouse"),
-        (f"NOT {LAST}", "", "of the organisation is not in ClickHouse"),
-        ("1", f"WHERE {SOME}", "is there twice"),
+        (delete("priced_usage", SOME), "of the organisation is not in ClickHouse"),
+        (delete("priced_usage", "max"), "of the organisation is not in ClickHouse"),
+        (double("priced_usage", SOME), "is there twice"),
+        (delete("ledger_entries", SOME), "is not in ClickHouse"),
+        (double("ledger_entries", SOME), "is there twice"),
+        (delete("billing_events", "min", INVOICE), "is not in ClickHouse"),
+        (change_amount("ledger_entries", SOME), "picodollars in ClickHouse"),
     ],
-    ids=["a row deleted", "the last row deleted", "a row doubled"],
 )
-async def test_a_row_lost_or_doubled_in_clickhouse_is_found_and_named(
-    month: Original, fresh_name: Callable[[str], str], condition: str, again: str, where: str
+async def test_a_row_lost_doubled_or_changed_in_clickhouse_is_found_and_named(
+    month: Original, fresh_name: Callable[[str], str], statement: str, where: str
 ) -> None:
-    more = ["INSERT INTO priced_usage SELECT * FROM {old} " + again] if again else []
-    proof = await proved(await copy_of_database(month.settings, fresh_name("proof"), condition, *more))
+    proof = await proved(await copy_of_database(month.settings, fresh_name("proof"), STORED, statement))
     (part,) = (part for part in proof.partitions if part.first is not None)
     assert part.as_of.partition == 3
     assert where in part.where
@@ -254,7 +336,7 @@ async def test_the_command_exits_with_1_unless_everything_agrees(
 
     code, document = await prove(month.settings)
     assert (code, document["agree"], document["differences"]) == (0, True, [])
-    damaged = await copy_of_database(month.settings, fresh_name("proof"), f"NOT {SOME}")
+    damaged = await copy_of_database(month.settings, fresh_name("proof"), STORED, delete("priced_usage", SOME))
     code, document = await prove(damaged)
     assert (code, document["agree"]) == (1, False)
     assert "is not in ClickHouse" in document["differences"][0]["where"]

@@ -16,6 +16,7 @@ from pipeline.engine.contract import Effects, Output
 from tests.support.auditor import Auditor, Said, billed
 from tests.support.auditor.comparison import Disagreement, WatchedLedger, Way, compare, way_of
 from tests.support.auditor.invariants import CHECKS, Broken
+from tests.support.auditor.outputs import InvoiceContinued
 from tests.support.auditor_story import correcting
 from tests.support.builders import (
     BILLING,
@@ -57,7 +58,19 @@ def test_absurd_counts_are_no_event_to_either() -> None:
     compare(history, way_of(0), auditor)
 
 
-@pytest.mark.xfail(strict=True, reason="the ledger fails, or lets the next lot expire in its place")
+def test_more_lines_than_an_event_may_hold_are_the_same_to_both() -> None:
+    at = micros(NOON)
+    usage = [searches(f"e-{number}", 1, product=f"p-{number:04}") for number in range(2_001)]
+    history = [Said(at, "command", register(owner="ann")), *(Said(at, "usage", wire) for wire in usage)]
+    history.append(Said(micros("2026-06-04T00:00:00Z"), "tick", {}))
+    auditor = Auditor().take_all(history)
+    assert [told.first_line for told in auditor.published("acme") if isinstance(told, InvoiceContinued)] == [
+        *(1_000, 2_000),  # the draft's
+        *(1_000, 2_000),
+    ]
+    compare(history, Way((300,), False), auditor)
+
+
 @pytest.mark.parametrize(
     "expiries",
     [

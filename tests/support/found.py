@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.proof.equations import Equation, Found, equations
+from pipeline.proof.equation import Equation, Found
+from pipeline.proof.equations import equations
 from pipeline.proof.outcome import AsOf, PartitionProof, Proof
 from pipeline.proof.published import PricedRows, Published
 from pipeline.proof.remembered import Remembered
+from pipeline.proof.stored_billing import BilledSums
 from tests.support.builders import DOLLAR_PICOUSD, Wire
 
 AS_OF = AsOf(partition=0, seq=7, usage=4, commands=3, now_micros=1_770_000_000_000_000)
@@ -80,7 +82,15 @@ class World:
         published.entries.take([Record(as_envelope(one), offset=at) for at, one in enumerate(self.entries)])
         published.letters.take([Record(json.dumps({"origin": {"topic": topic}}).encode()) for topic in self.letters])
         published.usage.take([Record(value) for value in self.usage])
-        return Found(0, self.remembered(), published, stored.sums)
+        return Found(0, self.remembered(), published, stored.sums, self.billed_in_clickhouse())
+
+    def billed_in_clickhouse(self) -> BilledSums:
+        """As published."""
+        sums = BilledSums()
+        for one in self.entries:
+            sums.counts["ledger-entries"] += 1
+            sums.balances[one["org_id"], one["account"]] += int(one["amount_picousd"])
+        return sums
 
     def proof(self) -> Proof:
         found = self.found()

@@ -4,7 +4,7 @@ A copy has topics of its own, with what lay in the original's, in the same order
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from itertools import product
 from typing import Any, NamedTuple
@@ -25,8 +25,11 @@ from pipeline.topics import (
 )
 from pipeline.topics_admin import create_topics, read_log_id
 from sinks.clickhouse import ClickHouse
+from sinks.event_table import EventTable
 from sinks.migrate import migrate
-from sinks.sink import SinkConfig, run_sink
+from sinks.sink import TABLES, SinkConfig, run_sink
+from tests.support.sink_tables import claim_of, store
+from tests.support.sink_world import KafkaRecord
 
 COPIED = (USAGE_EVENTS, *LEDGER_OUTPUTS, LEDGER_STATE)
 
@@ -83,8 +86,13 @@ async def running_sink(settings: Settings) -> AsyncIterator[None]:
 
 
 async def copy_of(original: Original, prefix: str, damages: Mapping[tuple[str, int], Damage]) -> Settings:
-    """The same log under another prefix, but for what is done to some partitions of topics."""
-    settings = original.settings.model_copy(update={"topic_prefix": prefix})
+    """The same log under another prefix, but for what is done to some partitions of topics.
+
+    Its database has the original's rows, and the entries and invoices of the copy, which lie at other offsets.
+    """
+    settings = await copy_of_database(original.settings, prefix.rstrip("."), ["priced_usage"])
+    settings = settings.model_copy(update={"topic_prefix": prefix})
+    clickhouse = ClickHouse(settings.clickhouse_url, settings.clickhouse_database)
     await create_topics(settings)
     async with _producer(settings) as producer:
         log_id = (await read_log_id(original.settings)).encode()
@@ -93,6 +101,10 @@ async def copy_of(original: Original, prefix: str, damages: Mapping[tuple[str, i
             here = [record for record in original.written[topic.name] if record.partition == partition]
             copied = _at_their_offsets(here) if topic is USAGE_EVENTS else list(map(_copied, here))
             damages.get((topic.name, partition), lambda _: None)(copied)
+            if isinstance(table := TABLES.get(topic.name), EventTable):
+                claim = await claim_of(clickhouse, partition, topic=prefix + topic.name, log_id=log_id.decode())
+                events = [KafkaRecord(at, record.value, partition) for at, record in enumerate(copied)]
+                await store(clickhouse, claim, *events, table=table)
             for record in copied:
                 await producer.send(
                     prefix + topic.name,
@@ -102,20 +114,19 @@ async def copy_of(original: Original, prefix: str, damages: Mapping[tuple[str, i
                     timestamp_ms=record.timestamp,
                     headers=record.headers,
                 )
+    await clickhouse.close()
     return settings
 
 
-async def copy_of_database(settings: Settings, name: str, condition: str, *more: str) -> Settings:
-    """The same rows in another database: those of which the condition holds; then more statements.
-
-    `{old}` in them is the table that was copied.
-    """
+async def copy_of_database(settings: Settings, name: str, tables: Iterable[str], *changes: str) -> Settings:
+    """Another database with the same rows in these tables; then statements change some of them."""
     clickhouse = ClickHouse(settings.clickhouse_url, name)
     try:
         await migrate(clickhouse)
-        old = f"{settings.clickhouse_database}.priced_usage"
-        for statement in ("INSERT INTO priced_usage SELECT * FROM {old} WHERE " + condition, *more):
-            await clickhouse.run(statement.format(old=old))
+        for table in tables:
+            await clickhouse.run(f"INSERT INTO {table} SELECT * FROM {settings.clickhouse_database}.{table}")
+        for statement in changes:
+            await clickhouse.run(statement)
     finally:
         await clickhouse.close()
     return settings.model_copy(update={"clickhouse_database": name})

@@ -26,7 +26,7 @@ def text(world: World) -> str:
 def test_all_agree_when_all_places_say_the_same() -> None:
     proof = World().proof()
     assert proof.agrees
-    assert "All 13 sums agree." in text(World())
+    assert "All 15 sums agree." in text(World())
     assert "4 events read = 2 accepted + 1 duplicates + 1 dead letters + 0 forwarded" in text(World())
 
 
@@ -170,5 +170,5 @@ def test_a_difference_is_shown_with_both_figures_and_no_line_is_too_wide() -> No
         " ".join(shown.split())
     )
     assert "$3.000000000001 in ledger-state" in " ".join(shown.split())
-    assert "2 of 13 sums do not agree." in shown
+    assert "2 of 15 sums do not agree." in shown
     assert max(map(len, shown.splitlines())) <= WIDTH

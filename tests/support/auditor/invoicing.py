@@ -100,7 +100,7 @@ def finalize(org: Organization, at: int, month: str, reason: str) -> None:
     of_balances = [Line(kind, exact, exact) for kind, exact in (("carried", carried), ("debt", debt)) if exact]
     whole = summed([*usage_lines(month, org.drafts.pop(month)), *of_balances])
     total, part = max(0, whole.rounded), _part(org, month)
-    offset = min(total, max(0, org.balance))
+    offset = min(total, max(0, org.balance) // CENT * CENT)
     number = None
     if whole.rounded or of_balances or not org.suppresses_zero_invoices:
         number = 1 + sum(invoice.number is not None for invoice in org.invoices)
