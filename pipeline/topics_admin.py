@@ -112,7 +112,7 @@ async def _checked(settings: Settings) -> Created:
 async def when_kafka_is_there(
     task: Callable[[Settings], Awaitable[Result]], settings: Settings, seconds: float, say: Callable[[str], None]
 ) -> Result:
-    """Do something with Kafka, and wait for it so long if it is away."""
+    """Do something with Kafka, and wait for it so long if it, or one broker of several, is away."""
     pause = 0.5
     while True:
         try:

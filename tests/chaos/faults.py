@@ -91,8 +91,7 @@ async def _clickhouse_killed(world: World, chance: Random) -> None:
 
 
 async def _network_cut(world: World, chance: Random) -> None:
-    for proxy in world.brokers.proxies:
-        await proxy.cut()
+    await asyncio.gather(*(proxy.cut() for proxy in world.brokers.proxies))
     await asyncio.sleep(chance.choice((0.2, 1.0, SESSION_SECONDS + 2.0)))
     for proxy in world.brokers.proxies:
         await proxy.open()

@@ -28,9 +28,10 @@ class Proxy:
         if self._server is not None:
             self._server.close()
             self._server = None
-        for writer in self._writers:
-            writer.transport.abort()
-        while self._writers:  # noqa: ASYNC110  # connections end by themselves now
+        while self._writers:
+            # Again and again: one that was about to be made is there a moment later.
+            for writer in self._writers:
+                writer.transport.abort()
             await asyncio.sleep(0.01)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,6 +39,10 @@ class Proxy:
             there, back = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
             writer.close()
+            return
+        if self._server is None:  # cut meanwhile
+            writer.close()
+            back.close()
             return
         ends = {writer, back}
         self._writers |= ends
