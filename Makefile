@@ -19,7 +19,7 @@ demo: $(VENV)/installed   ## the main job on real input: priced, bounded, paused
 	@$(BIN)/usage-credits demo
 
 test: $(VENV)/installed   ## all tests
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 4 --dist worksteal
 
 SEEDS ?= 50000
 FIRST ?= 0
