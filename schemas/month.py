@@ -31,10 +31,7 @@ class Month(NamedTuple):
         Raises:
             ValueError: anything else.
         """
-        match = _TEXT.fullmatch(text)
-        if match is None:
-            raise ValueError(f"{text[:16]!r} is not a month like 2026-01")
-        return cls(int(match[1]), int(match[2]))
+        return _parsed(text)
 
     @property
     def start_micros(self) -> int:
@@ -55,7 +52,23 @@ class Month(NamedTuple):
         return Month(self.year, self.number - 1) if self.number > 1 else Month(self.year - 1, 12)
 
     def __str__(self) -> str:
-        return f"{self.year:04d}-{self.number:02d}"
+        return _text(self)
+
+
+# Remembered, since every line of every invoice asks.
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Month:
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text[:16]!r} is not a month like 2026-01")
+    return Month(int(match[1]), int(match[2]))
+
+
+@lru_cache(maxsize=4096)
+def _text(month: Month) -> str:
+    return f"{month.year:04d}-{month.number:02d}"
 
 
 @lru_cache(maxsize=4096)
