@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from schemas.instants import format_instant
@@ -27,7 +28,10 @@ class Job:
 
     Attributes:
         all_scopes: seat tiers and members have limits too, beside their organisations.
+        limit_usd: of every second organisation.
         spend_picousd: the right month to date by organisation, once the records were taken.
+        tier_spend_picousd, member_spend_picousd: likewise, by (org_id, seat tier) and by user_id.
+        breaches: by organisation, the event that reached its limit.
         accepted: events that are no duplicates.
     """
 
@@ -37,8 +41,12 @@ class Job:
     seed: int = 1
     now_micros: int = 0
     all_scopes: bool = False
+    limit_usd: str = "50.00"
     accepted: int = 0
     spend_picousd: dict[str, int] = field(default_factory=dict)
+    tier_spend_picousd: dict[tuple[str, str], int] = field(default_factory=dict)
+    member_spend_picousd: dict[str, int] = field(default_factory=dict)
+    breaches: dict[str, str] = field(default_factory=dict)
 
     def commands(self) -> Iterator[tuple[str, bytes]]:
         """(org_id, command) of every organisation and member; every second one will reach its limit."""
@@ -54,7 +62,11 @@ class Job:
                     "actor": billing,
                 },
                 {"command": "set_credits", "enabled": True, "actor": owner},
-                {"command": "set_organization_limit", "limit_usd": "50.00" if number % 2 else None, "actor": owner},
+                {
+                    "command": "set_organization_limit",
+                    "limit_usd": self.limit_usd if number % 2 else None,
+                    "actor": owner,
+                },
                 *(
                     {
                         "command": "add_member",
@@ -85,6 +97,7 @@ class Job:
     def records(self) -> Iterator[tuple[str, bytes]]:
         """(org_id, event), one event a record."""
         chance = random.Random(self.seed)
+        limit_picousd = Decimal(self.limit_usd) * 10**12
         recent: list[tuple[str, bytes]] = []
         models = list(PRICES)
         for number in range(self.events):
@@ -116,7 +129,13 @@ class Job:
                 "cache_write_5m_tokens": tokens[3],
             }
             cost = sum(count * rate for count, rate in zip(tokens, PRICES[model], strict=True))
-            self.spend_picousd[org_id] = self.spend_picousd.get(org_id, 0) + cost
+            before = self.spend_picousd.get(org_id, 0)
+            self.spend_picousd[org_id] = before + cost
+            tier, user_id = (org_id, ("standard", "premium")[member % 2]), f"user-{member:07d}"
+            self.tier_spend_picousd[tier] = self.tier_spend_picousd.get(tier, 0) + cost
+            self.member_spend_picousd[user_id] = self.member_spend_picousd.get(user_id, 0) + cost
+            if member % self.organizations % 2 and before < limit_picousd <= before + cost:
+                self.breaches[org_id] = str(event["event_id"])
             self.accepted += 1
             record = (org_id, json.dumps(event).encode())
             if len(recent) < 1_000:
