@@ -9,7 +9,7 @@ from pydantic import Field
 
 from pipeline.gate.access import may_read_member, needs_scope
 from pipeline.gate.parts import Caller, Gate, Parts
-from pipeline.gate.problems import Problem, answered, documented
+from pipeline.gate.problems import Problem, answered, documented, least
 from schemas.base import Identifier, Model
 from schemas.instants import Instant, format_instant
 from schemas.money import PICOUSD_PER_CENT, Picousd, usd_from_picousd
@@ -62,25 +62,35 @@ class AdmissionAnswers(Model):
 _EXAMPLE = {
     "org_id": "northwind",
     "user_id": "ada",
-    "allowed": True,
-    "reason": None,
-    "reasons": [],
-    "headroom_picousd": "4000000000000",
-    "headroom_usd": "4.00",
-    "ends_at": None,
+    "allowed": False,
+    "reason": "user_limit",
+    "reasons": ["user_limit"],
+    "headroom_picousd": "0",
+    "headroom_usd": "0.00",
+    "ends_at": "2026-06-01T00:00:00Z",
     "as_of": "2026-05-10T12:00:00Z",
 }
 _ANSWERED = answered(200, AdmissionAnswer, _EXAMPLE) | documented(401, 403, 422, 429, 503)
 _encode = msgspec.json.Encoder().encode
 
 
-@router.get("/v1/organizations/{org_id}/members/{user_id}/admission", responses=_ANSWERED, operation_id="getAdmission")
+@router.get(
+    "/v1/organizations/{org_id}/members/{user_id}/admission",
+    responses=_ANSWERED,
+    operation_id="getAdmission",
+    openapi_extra=least("admin"),
+)
 async def admission(org_id: OrgId, user_id: UserId, caller: Caller, gate: Parts) -> Response:
     """May this member spend credits now? For products (`admission:read`), the member, and admins."""
     return _answer_one(gate, caller, org_id, user_id)
 
 
-@router.post("/v1/organizations/{org_id}/members/{user_id}/admission", responses=_ANSWERED, operation_id="askAdmission")
+@router.post(
+    "/v1/organizations/{org_id}/members/{user_id}/admission",
+    responses=_ANSWERED,
+    operation_id="askAdmission",
+    openapi_extra=least("admin"),
+)
 async def ask_admission(org_id: OrgId, user_id: UserId, caller: Caller, gate: Parts) -> Response:
     """The same, for callers behind caches that cannot be told not to keep an answer."""
     return _answer_one(gate, caller, org_id, user_id)

@@ -17,6 +17,7 @@ from fastapi import APIRouter, Header, Request, Response
 from prometheus_client import Counter
 from pydantic import Field, ValidationError
 
+from pipeline.domain.permissions import PERMISSIONS
 from pipeline.gate.kafka import KafkaAway, LedgerAnswer
 from pipeline.gate.parts import Caller, Gate, Parts
 from pipeline.gate.problems import Problem, answered, documented, invalid, not_allowed
@@ -171,6 +172,8 @@ def _described(resource: Resource) -> dict[str, Any]:
             {"name": name, "in": "path", "required": True, "schema": schema["properties"][name]} for name in in_path
         ]
     }
+    allowed = PERMISSIONS[resource.command]
+    described |= {"x-least-role": allowed.role} if allowed.role else {"x-scope": allowed.scope}
     if fields:
         required = [name for name in schema.get("required", ()) if name in fields]
         body: dict[str, Any] = {"type": "object", "properties": fields, "additionalProperties": False}

@@ -8,6 +8,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from schemas.organization import Role
+
 MEDIA_TYPE = "application/problem+json"
 
 TITLES = {
@@ -78,6 +80,11 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def answered(status: int, model: type[BaseModel], example: Any) -> dict[int | str, dict[str, Any]]:
     """For OpenAPI: this is the answer, and one for example."""
     return {status: {"model": model, "content": {"application/json": {"example": example}}}}
+
+
+def least(role: Role) -> dict[str, Any]:
+    """For OpenAPI: the lowest role that may see this of others; of themselves everybody may."""
+    return {"x-least-role": role}
 
 
 def answer_problems(app: FastAPI) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field
 from pipeline.gate.access import may_read, may_read_member
 from pipeline.gate.admission import OrgId, UserId, in_cents
 from pipeline.gate.parts import Caller, Gate, Parts
-from pipeline.gate.problems import Problem, documented
+from pipeline.gate.problems import Problem, documented, least
 from schemas.admission import binding_limits, limit_in_month
 from schemas.base import Model
 from schemas.instants import format_instant
@@ -98,7 +98,9 @@ class Page(Model):
     rows: list[dict[str, Any]]
 
 
-@router.get("/v1/organizations/{org_id}", responses=_MONEY, operation_id="getOrganization")
+@router.get(
+    "/v1/organizations/{org_id}", responses=_MONEY, operation_id="getOrganization", openapi_extra=least("member")
+)
 async def organization(org_id: OrgId, caller: Caller, gate: Parts) -> OrganizationAnswer:
     """The organisation as it is now; for its members, billing and products."""
     scope: Any = "billing:write" if "billing:write" in caller.scopes else "admission:read"
@@ -121,7 +123,9 @@ async def organization(org_id: OrgId, caller: Caller, gate: Parts) -> Organizati
     )
 
 
-@router.get("/v1/organizations/{org_id}/members", responses=_MONEY, operation_id="listMembers")
+@router.get(
+    "/v1/organizations/{org_id}/members", responses=_MONEY, operation_id="listMembers", openapi_extra=least("admin")
+)
 async def members(
     org_id: OrgId,
     caller: Caller,
@@ -144,13 +148,23 @@ async def members(
     return MembersAnswer(members=shown, total=total, next_offset=end if end < total else None)
 
 
-@router.get("/v1/organizations/{org_id}/members/{user_id}", responses=_MONEY, operation_id="getMember")
+@router.get(
+    "/v1/organizations/{org_id}/members/{user_id}",
+    responses=_MONEY,
+    operation_id="getMember",
+    openapi_extra=least("admin"),
+)
 async def member(org_id: OrgId, user_id: UserId, caller: Caller, gate: Parts) -> MemberAnswer:
     """One member; for themselves, admins and above."""
     return _member(_known(gate, caller, org_id, user_id), _month(gate))
 
 
-@router.get("/v1/organizations/{org_id}/members/{user_id}/limits", responses=_MONEY, operation_id="listLimits")
+@router.get(
+    "/v1/organizations/{org_id}/members/{user_id}/limits",
+    responses=_MONEY,
+    operation_id="listLimits",
+    openapi_extra=least("admin"),
+)
 async def limits(org_id: OrgId, user_id: UserId, caller: Caller, gate: Parts) -> LimitsAnswer:
     """Which limits hold for a member, and which binds; for themselves, admins and above."""
     found = _known(gate, caller, org_id, user_id)
@@ -196,35 +210,48 @@ _INVOICE = ("month", "part", "state", "number", "total_usd", "org_seq")
 _AUDIT = ("at", "org_seq", "type", "command", "command_id", "actor_kind", "actor_id", "reason", "event")
 
 
-@router.get("/v1/organizations/{org_id}/breaches", responses=_MONEY, operation_id="listBreaches")
+@router.get(
+    "/v1/organizations/{org_id}/breaches", responses=_MONEY, operation_id="listBreaches", openapi_extra=least("admin")
+)
 async def breaches(org_id: OrgId, caller: Caller, gate: Parts, before: Before = None, limit: Most = 100) -> Page:
     """Limits that were reached, the latest first; for admins and above."""
     may_read(gate, caller, org_id, least="admin", scope="billing:write")
     return await _past(gate, "breaches", _BREACH, org_id, before, limit)
 
 
-@router.get("/v1/organizations/{org_id}/ledger", responses=_MONEY, operation_id="listLedger")
+@router.get(
+    "/v1/organizations/{org_id}/ledger", responses=_MONEY, operation_id="listLedger", openapi_extra=least("owner")
+)
 async def ledger(org_id: OrgId, caller: Caller, gate: Parts, before: Before = None, limit: Most = 100) -> Page:
     """Entries of the ledger, the latest first; for owners and billing."""
     may_read(gate, caller, org_id, least="owner", scope="billing:write")
     return await _past(gate, "ledger_entries", _ENTRY, org_id, before, limit)
 
 
-@router.get("/v1/organizations/{org_id}/invoices", responses=_MONEY, operation_id="listInvoices")
+@router.get(
+    "/v1/organizations/{org_id}/invoices", responses=_MONEY, operation_id="listInvoices", openapi_extra=least("owner")
+)
 async def invoices(org_id: OrgId, caller: Caller, gate: Parts, before: Before = None, limit: Most = 100) -> Page:
     """Drafts and invoices, the latest first; for owners and billing."""
     may_read(gate, caller, org_id, least="owner", scope="billing:write")
     return await _past(gate, "invoices", _INVOICE, org_id, before, limit)
 
 
-@router.get("/v1/organizations/{org_id}/audit-log", responses=_MONEY, operation_id="listAuditLog")
+@router.get(
+    "/v1/organizations/{org_id}/audit-log", responses=_MONEY, operation_id="listAuditLog", openapi_extra=least("owner")
+)
 async def audit_log(org_id: OrgId, caller: Caller, gate: Parts, before: Before = None, limit: Most = 100) -> Page:
     """Who gave which command, and what became of it, the latest first; for owners and billing."""
     may_read(gate, caller, org_id, least="owner", scope="billing:write")
     return await _past(gate, "account_events", _AUDIT, org_id, before, limit)
 
 
-@router.get("/v1/organizations/{org_id}/credit-requests", responses=_MONEY, operation_id="listCreditRequests")
+@router.get(
+    "/v1/organizations/{org_id}/credit-requests",
+    responses=_MONEY,
+    operation_id="listCreditRequests",
+    openapi_extra=least("admin"),
+)
 async def credit_requests(org_id: OrgId, caller: Caller, gate: Parts, before: Before = None, limit: Most = 100) -> Page:
     """What was asked for and what became of it, as the audit log has it; for admins and above."""
     may_read(gate, caller, org_id, least="admin")

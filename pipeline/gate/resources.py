@@ -45,7 +45,12 @@ RESOURCES: tuple[Resource, ...] = (
         said.RefundPurchase,
         {"payment_id": "refund-1", "purchase_payment_id": "pay-7", "amount_usd": "12.50"},
     ),
-    Resource("POST", ORGANIZATION + "/grants", said.GrantCredits, {"amount_usd": "25.00", "expires_at": None}),
+    Resource(
+        "POST",
+        ORGANIZATION + "/grants",
+        said.GrantCredits,
+        {"amount_usd": "25.00", "expires_at": "2099-01-01T00:00:00Z"},
+    ),
     Resource(
         "POST",
         ORGANIZATION + "/adjustments",
@@ -69,7 +74,7 @@ RESOURCES: tuple[Resource, ...] = (
         "PUT",
         ORGANIZATION + "/auto-reload",
         said.SetAutoReload,
-        {"enabled": True, "threshold_usd": "10.00", "amount_usd": "50.00", "monthly_maximum_usd": None},
+        {"enabled": True, "threshold_usd": "10.00", "amount_usd": "50.00", "monthly_maximum_usd": "200.00"},
     ),
     Resource("PUT", ORGANIZATION + "/primary-owner", said.HandOverOwnership, {"user_id": "bruno"}),
     Resource("PUT", ORGANIZATION + "/credit-requests/enabled", said.SetRequestsEnabled, _ON),

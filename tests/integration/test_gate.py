@@ -1,55 +1,22 @@
 """The gate on a real Kafka with a real ledger: what is written over HTTP is read back over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from client.admission import AskGate, AskGateSync, LocalCopy
-from pipeline.embedded.clickhouse import EmbeddedClickHouse
-from pipeline.embedded.kafka import EmbeddedKafka
-from pipeline.settings import Settings
-from tests.support.gate_world import (
-    BILLING,
-    PRODUCT,
-    GateWorld,
-    free_port,
-    gate_world,
-    make_organization,
-    process,
-    usage,
-)
+from tests.support.gate_world import BILLING, PRODUCT, GateWorld, free_port, usage
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
 ACME = "/v1/organizations/acme"
 
 
-@pytest.fixture(scope="module")
-async def world(
-    kafka: EmbeddedKafka,
-    clickhouse: EmbeddedClickHouse,
-    tmp_path_factory: pytest.TempPathFactory,
-    fresh_name: Callable[[str], str],
-) -> AsyncIterator[GateWorld]:
-    settings = Settings(
-        kafka_bootstrap_servers=kafka.bootstrap_servers,
-        clickhouse_url=clickhouse.url,
-        clickhouse_database=fresh_name("gate"),
-        topic_prefix=fresh_name("gate") + ".",
-        partitions=2,
-        data_dir=Path(tmp_path_factory.mktemp("gate")),
-        gate_port=free_port(),
-        gate_dev_tokens=True,
-        gate_user_requests_per_second=10_000,
-    )
-    async with gate_world(settings) as running:
-        with process(settings, "sink"):
-            for org_id in ("acme", "globex"):
-                await make_organization(running, org_id)
-            yield running
+@pytest.fixture
+def world(gate: GateWorld) -> GateWorld:
+    return gate
 
 
 async def admission(world: GateWorld, user_id: str = "mia", org_id: str = "acme") -> Any:

@@ -104,13 +104,15 @@ BILLING = ("billing", "billing:write")
 PRODUCT = ("chat", "usage:write", "admission:read")
 
 
-async def make_organization(world: GateWorld, org_id: str, owner: str = "olga") -> None:
-    """An Enterprise organisation with credits on: an owner, an admin `adam`, a member `mia`."""
+async def make_organization(
+    world: GateWorld, org_id: str, owner: str = "olga", admin: str = "adam", member: str = "mia"
+) -> None:
+    """An Enterprise organisation with credits on: an owner, an admin, a member."""
     at = f"/v1/organizations/{org_id}"
     await world.done("PUT", at, {"plan": "enterprise", "primary_owner": owner}, of=BILLING)
     await world.done("PUT", f"{at}/credits/enabled", {"enabled": True}, of=owner)
-    await world.done("PUT", f"{at}/members/adam", {"role": "admin"}, of=owner)
-    await world.done("PUT", f"{at}/members/mia", {}, of=owner)
+    await world.done("PUT", f"{at}/members/{admin}", {"role": "admin"}, of=owner)
+    await world.done("PUT", f"{at}/members/{member}", {}, of=owner)
 
 
 def usage(event_id: str, org_id: str, cents: int, user_id: str = "mia", **fields: Any) -> dict[str, Any]:
