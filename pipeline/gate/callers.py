@@ -50,7 +50,12 @@ class Callers:
         if len(token) > _LONGEST_TOKEN:
             raise unknown_caller("the token is too long")
         try:
-            claims = await self._claims(token)
+            try:
+                claims = await self._claims(token)
+            except jwt.InvalidSignatureError:
+                if self.issuer is None or not await self.issuer.read_again():
+                    raise
+                claims = await self._claims(token)
             actor = _actor(claims)
         except (jwt.PyJWTError, ValidationError, UnicodeError) as error:
             raise unknown_caller(_why(error)) from None

@@ -116,6 +116,9 @@ def _command_id(caller: Actor, key: str | None) -> str:
 def _refused(caller: Actor, command: Command, outcome: dict[str, Any]) -> Problem:
     reason = outcome["reason"]
     if caller.kind == "user" and reason == "unknown_organization":
+        # What the ledger says of an organisation that exists: by asking nobody learns which do.
+        if PERMISSIONS[type(command)].role is None:
+            return Problem(403, "not_allowed", "no member may do this", command_id=command.command_id)
         return not_allowed(f"{caller.id} is not a member of {command.org_id}")
     if caller.kind == "user" and reason == "not_allowed" and outcome["detail"].endswith("is not a member"):
         return not_allowed(f"{caller.id} is not a member of {command.org_id}")

@@ -36,6 +36,17 @@ class Issuer:
             await self._read(self._read_at)
         return self._find(key_id)
 
+    async def read_again(self) -> bool:
+        """Read the keys anew, unless that was just done: some issuers keep a key's id when they change it.
+
+        Raises:
+            IssuerAway
+        """
+        seen_at = self._read_at
+        if time.monotonic() - seen_at > _AGAIN_SECONDS:
+            await self._read(seen_at)
+        return self._read_at != seen_at
+
     def _find(self, key_id: str | None) -> Any | None:
         if key_id is None:
             return next(iter(self._keys.values())) if len(self._keys) == 1 else None

@@ -22,7 +22,7 @@ CASES = json.loads((Path(__file__).parents[1] / "data" / "cloudevents_cases.json
 async def post(
     gate: GateWorld, body: Any, media_type: str = "application/json", query: str = "", **headers: str
 ) -> Any:
-    given = gate.headers(*PRODUCT) | {"content-type": media_type} | more
+    given = gate.headers(*PRODUCT) | {"content-type": media_type} | headers
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return await gate.http.post(f"/v1/events{query}", content=content, headers=given)
 
