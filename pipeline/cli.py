@@ -42,7 +42,7 @@ def main(context: click.Context) -> None:
 
     Every command reads its settings from the environment (KAFKA_BOOTSTRAP_SERVERS, CLICKHOUSE_URL, …) or from .env.
     """
-    if context.invoked_subcommand not in ("ledger", "sink"):
+    if context.invoked_subcommand not in ("ledger", "sink", "gate"):
         from pipeline.errors import quiet_libraries
 
         quiet_libraries()
@@ -66,11 +66,13 @@ def demo(as_json: bool, data_dir: Path) -> None:
 @click.option("--data-dir", type=click.Path(path_type=Path), default=Path("var/live"), show_default=True)
 @click.option("--kafka-port", type=click.IntRange(0, 65535), default=0, help="0: the last one, or any free one.")
 @click.option("--clickhouse-port", type=click.IntRange(0, 65535), default=0, help="0: the last one, or any free one.")
-def up(with_people: bool, data_dir: Path, kafka_port: int, clickhouse_port: int) -> None:
+@click.option("--gate-port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+def up(with_people: bool, data_dir: Path, kafka_port: int, clickhouse_port: int, gate_port: int) -> None:
     """Everything on this machine, until Ctrl-C; the data stays."""
     from pipeline.demo.up import run_up
 
-    sys.exit(run_up(data_dir, with_people=with_people, kafka_port=kafka_port, clickhouse_port=clickhouse_port))
+    ports = {"kafka_port": kafka_port, "clickhouse_port": clickhouse_port, "gate_port": gate_port}
+    sys.exit(run_up(data_dir, with_people=with_people, **ports))
 
 
 @main.command()
@@ -87,6 +89,26 @@ def sink() -> None:
     from pipeline.processes import run_sink
 
     run_sink()
+
+
+@main.command()
+def gate() -> None:
+    """One gate: ingest, admission, commands and queries over HTTP. Start as many as you like."""
+    from pipeline.processes import run_gate
+
+    run_gate()
+
+
+@main.command()
+@click.argument("sub")
+@click.option("--scope", "scopes", multiple=True, help="Of a service, such as usage:write; a person has none.")
+@click.option("--hours", type=click.IntRange(1, 24), default=8, show_default=True)
+@DATA_DIR
+def token(sub: str, scopes: tuple[str, ...], hours: int, data_dir: Path | None) -> None:
+    """A token for development: SUB is a user's or a service's id. Only a gate on loopback takes it."""
+    from pipeline.processes import run_token
+
+    click.echo(run_token(sub, scopes, hours, data_dir))
 
 
 @main.command()

@@ -1,9 +1,10 @@
-"""The processes as the command line runs them: settings in; a ledger or a sink until SIGTERM or Ctrl-C."""
+"""The processes as the command line runs them: settings in; a ledger, a sink or a gate until SIGTERM or Ctrl-C."""
 
 import asyncio
 import gc
 import logging
 import signal
+from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.settings import Settings
@@ -50,6 +51,41 @@ def run_sink() -> None:
     """
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
     asyncio.run(_sink(Settings()))
+
+
+def run_gate() -> None:
+    """One gate; waits for Kafka.
+
+    Raises:
+        Mendable: nobody could call it, or development tokens off loopback.
+    """
+    from pipeline.errors import quiet_libraries
+    from pipeline.gate import server
+
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+    quiet_libraries()
+    server.run_gate(Settings())
+
+
+def run_token(sub: str, scopes: tuple[str, ...], hours: int, data_dir: Path | None) -> str:
+    """A development token for a gate on this machine.
+
+    Raises:
+        Mendable: the gate that the settings name is none on loopback; or no such scope, no such id.
+    """
+    from pipeline.errors import Mendable
+    from pipeline.gate.callers import SCOPES, dev_secret, dev_token
+    from pipeline.gate.server import is_loopback
+    from schemas.base import is_identifier
+
+    settings = Settings()
+    if not is_loopback(settings.gate_host):
+        raise Mendable(f"development tokens are for loopback alone; GATE_HOST is {settings.gate_host}")
+    if unknown := set(scopes) - set(SCOPES):
+        raise Mendable(f"no scope {min(unknown)!r}; scopes are {', '.join(SCOPES)}")
+    if not is_identifier(sub):
+        raise Mendable(f"{sub[:64]!r} is no id: 1-128 printable ASCII characters without spaces")
+    return dev_token(dev_secret(data_dir or settings.data_dir), sub, scopes, settings.gate_audience, hours * 3_600)
 
 
 def run_migrate() -> dict[str, Any]:

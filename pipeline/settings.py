@@ -43,6 +43,15 @@ class Settings(BaseSettings):
     poison_seconds: int = Field(60, ge=1, description="over so long a time")
     poison_events: int = Field(100, ge=1, description="of at least so many usage events of a worker")
     session_timeout_ms: int = Field(10_000, ge=1_000, description="how long a silent worker keeps its partitions")
+    gate_host: str = Field("127.0.0.1", description="where the gate listens")
+    gate_port: int = Field(8080, ge=0, le=65535)
+    gate_issuer: str | None = Field(None, description="URL of the OIDC issuer whose tokens the gate takes")
+    gate_audience: str = Field("usage-credits", description="what the tokens must be meant for")
+    gate_dev_tokens: bool = Field(False, description="take tokens of `usage-credits token`; on loopback alone")
+    gate_as_of_seconds: float = Field(60, gt=0, description="an older copy cannot tell who may spend (R33)")
+    gate_answer_seconds: float = Field(10, gt=0, description="how long Kafka and the ledger may take to answer")
+    gate_user_requests_per_second: int = Field(50, ge=1, description="of one person")
+    gate_service_requests_per_second: int = Field(20_000, ge=1, description="of one service")
     data_dir: Path = Path("var")
     identities_dir: Path | None = Field(
         None, description="local disk for what the ledger has seen (R14); unset: in DATA_DIR. May be lost at any time"

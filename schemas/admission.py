@@ -132,8 +132,8 @@ def _reasons(
         if balance_picousd <= 0:
             reasons.append("balance")
         headroom_picousd = balance_picousd if headroom_picousd is None else min(headroom_picousd, balance_picousd)
-    for reason, limit, spender in _binding(organization, tier, member, month):
-        limit_picousd = _limit_picousd(limit, month)
+    for reason, limit, spender in binding_limits(organization, tier, member, month):
+        limit_picousd = limit_in_month(limit, month)
         if limit_picousd is None:
             continue
         left_picousd = limit_picousd - (spender.spend_picousd if spender.month >= month else 0)
@@ -149,14 +149,14 @@ def _is_on(member: MemberFacts, organization: OrganizationFacts) -> bool:
     return organization.member_default if own is None else own
 
 
-def _binding(
+def binding_limits(
     organization: OrganizationFacts, tier: TierFacts | None, member: MemberFacts | None, month: str
 ) -> list[tuple[DenialReason, Limited, Limited]]:
     """Every limit that may bind, in the order in which it is shown, and whose spend it is compared with."""
     binding: list[tuple[DenialReason, Limited, Limited]] = [("org_limit", organization, organization)]
     if member is None:
         return binding
-    has_own = _limit_picousd(member, month) is not None
+    has_own = limit_in_month(member, month) is not None
     if tier is not None and organization.plan == "enterprise":
         if tier.basis == "whole_tier":
             binding.append(("tier_limit", tier, tier))
@@ -167,7 +167,7 @@ def _binding(
     return binding
 
 
-def _limit_picousd(record: Limited, month: str) -> int | None:
+def limit_in_month(record: Limited, month: str) -> int | None:
     return record.raise_picousd if record.raise_month >= month else record.limit_picousd
 
 

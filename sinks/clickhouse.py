@@ -53,14 +53,16 @@ class ClickHouse:
         self._answer_seconds = answer_seconds
         self._client: AsyncClient | None = None
 
-    async def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """The rows of a SELECT.
+    async def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """The rows of a SELECT; `parameters` are bound by the server, where it says `{name:Type}`.
 
         Raises:
             Away, Broken
         """
         try:
-            return list((await (await self._connected()).query(query, settings=dict(_SETTINGS))).result_rows)
+            bound = dict(parameters) if parameters else None
+            client = await self._connected()
+            return list((await client.query(query, parameters=bound, settings=dict(_SETTINGS))).result_rows)
         except (ClickHouseError, ClientError, OSError, TimeoutError) as error:
             raise self._sorted(error) from error
 

@@ -30,6 +30,7 @@ TABLES: Mapping[str, Table] = {
     "limit-breaches": EventTable("limit_events"),
     "ledger-entries": EventTable("ledger_entries"),
     "invoices": EventTable("billing_events"),
+    "account-events": EventTable("account_events"),
 }
 """What flows where, by the topic's name without its prefix."""
 

@@ -19,7 +19,7 @@ from schemas.instants import MICROS_PER_SECOND
 _LOOK_SECONDS = 0.5
 
 
-def run_up(data_dir: Path, *, with_people: bool, kafka_port: int, clickhouse_port: int) -> int:
+def run_up(data_dir: Path, *, with_people: bool, kafka_port: int, clickhouse_port: int, gate_port: int) -> int:
     """Run until Ctrl-C or SIGTERM; returns the exit code.
 
     Raises:
@@ -33,6 +33,7 @@ def run_up(data_dir: Path, *, with_people: bool, kafka_port: int, clickhouse_por
 
     try:
         with local_system(data_dir, "live", say, kafka_port=kafka_port, clickhouse_port=clickhouse_port) as system:
+            system.settings = system.settings.model_copy(update={"gate_port": gate_port, "gate_dev_tokens": True})
             asyncio.run(_stay(system, screen, with_people))
     except KeyboardInterrupt:
         screen.print("stopped; the data stays in", data_dir)
@@ -48,6 +49,7 @@ async def _stay(system: System, screen: Console, with_people: bool) -> None:
         await publish(system.settings, [command_record(command, now_micros) for command in commands])
     system.start_worker("ledger")
     system.start_worker("sink")
+    system.start_worker("gate")
     _tell(screen, system, with_people)
     while True:
         system.check()
@@ -68,6 +70,8 @@ def _tell(screen: Console, system: System, with_people: bool) -> None:
         f"  {command_line('python', 'examples/publish.py')}     [dim]# one event, as a product would publish it[/]\n"
         f"  {command_line('python', 'examples/payments.py')}    [dim]# billing's part: pays for lumen's credits[/]\n"
         f"  {command_line('usage-credits', 'query')} 'SELECT * FROM month_to_date_by_member'\n\n"
+        f"The gate answers at http://127.0.0.1:{system.settings.gate_port}; a token for it: "
+        f"{command_line('usage-credits', 'token')} ada --data-dir {system.settings.data_dir}\n"
         f"Analysts, who only read: {system.cluster.clickhouse.reader_url}\n"
         f"Accounts: {people}.\n"
         f"Logs: {', '.join(str(worker.log_file) for worker in system.workers)}\n",

@@ -1,0 +1,1 @@
+"""The gate: what products, people and billing ask for over HTTP. See README.md."""

@@ -1,0 +1,130 @@
+"""A bearer token comes in; who is calling goes out, or why nobody can tell.
+
+A token of our issuer that holds one of our scopes is a service's (with `operator`, an operator's); any other is a
+person's, whose `sub` is their user id and whose role only our own state knows (R1). A token that was good is remembered
+until it ends, by its hash.
+"""
+
+import hashlib
+import secrets
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import jwt
+from pydantic import ValidationError
+
+from pipeline.gate.issuer import Issuer, IssuerAway
+from pipeline.gate.problems import Problem
+from schemas.commands import Actor, Scope
+
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+SKEW_SECONDS = 30
+DEV_ISSUER = "urn:usage-credits:dev"
+_REMEMBERED = 50_000
+_LONGEST_TOKEN = 8_192
+
+
+class Callers:
+    """Knows callers by their tokens."""
+
+    def __init__(self, issuer: str | None, audience: str, dev_secret: str | None = None) -> None:
+        self.issuer = Issuer(issuer) if issuer else None
+        self._audience = audience
+        self._dev_secret = dev_secret
+        self._known: OrderedDict[bytes, tuple[Actor, float]] = OrderedDict()
+
+    async def caller(self, token: str, now_seconds: float | None = None) -> Actor:
+        """Who holds the token.
+
+        Raises:
+            Problem: 401 if it is not good; 503 while the issuer's keys cannot be had.
+        """
+        now_seconds = time.time() if now_seconds is None else now_seconds
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._known.get(digest)
+        if known is not None and known[1] > now_seconds:
+            return known[0]
+        if len(token) > _LONGEST_TOKEN:
+            raise unknown_caller("the token is too long")
+        try:
+            try:
+                claims = await self._claims(token)
+            except jwt.InvalidSignatureError:
+                if self.issuer is None or not await self.issuer.read_again():
+                    raise
+                claims = await self._claims(token)
+            actor = _actor(claims)
+        except (jwt.PyJWTError, ValidationError, UnicodeError) as error:
+            raise unknown_caller(_why(error)) from None
+        except IssuerAway as away:
+            raise Problem(503, "issuer_away", str(away)) from None
+        self._known[digest] = (actor, float(claims["exp"]))
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return actor
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        head = jwt.get_unverified_header(token)
+        algorithm = head.get("alg")
+        key: Any
+        if algorithm == "HS256" and self._dev_secret is not None:
+            key, issuer, algorithms = self._dev_secret, DEV_ISSUER, ["HS256"]
+        else:
+            if self.issuer is None:
+                raise jwt.InvalidTokenError("no issuer is set (GATE_ISSUER)")
+            if algorithm not in ALGORITHMS:
+                raise jwt.InvalidAlgorithmError("no algorithm that is taken here")
+            key, issuer, algorithms = await self.issuer.key(head.get("kid")), self.issuer.url, [algorithm]
+            if key is None:
+                raise jwt.InvalidTokenError("signed with a key that the issuer does not have")
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=algorithms,
+            audience=self._audience,
+            issuer=issuer,
+            leeway=SKEW_SECONDS,
+            options={"require": ["exp", "iss", "aud", "sub"]},
+        )
+        return claims
+
+
+def _actor(claims: dict[str, Any]) -> Actor:
+    granted = claims.get("scope", claims.get("scp", ""))
+    words = granted.split() if isinstance(granted, str) else granted if isinstance(granted, list) else []
+    scopes = tuple(scope for scope in SCOPES if scope in words)
+    kind: Literal["user", "service", "operator"] = (
+        "operator" if "operator" in scopes else "service" if scopes else "user"
+    )
+    return Actor(kind=kind, id=claims["sub"], scopes=scopes)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, jwt.PyJWTError):
+        return f"the token is not good: {error}"
+    return "the token's sub is no id: 1-128 printable ASCII characters without spaces"
+
+
+def unknown_caller(detail: str) -> Problem:
+    """Nobody knows who is calling."""
+    return Problem(401, "unknown_caller", detail, headers={"www-authenticate": "Bearer"})
+
+
+def dev_secret(data_dir: Path) -> str:
+    """The secret that development tokens are signed with; made when first asked for, readable by its owner alone."""
+    path = data_dir / "gate" / "dev-secret"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(48))
+    return path.read_text().strip()
+
+
+def dev_token(secret: str, sub: str, scopes: tuple[str, ...], audience: str, seconds: int) -> str:
+    """A token for development."""
+    now = int(time.time())
+    claims = {"iss": DEV_ISSUER, "aud": audience, "sub": sub, "iat": now, "exp": now + seconds}
+    return jwt.encode(claims | ({"scope": " ".join(scopes)} if scopes else {}), secret, "HS256")

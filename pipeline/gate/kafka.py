@@ -1,0 +1,162 @@
+"""Records go to Kafka, and are acknowledged; commands go to the ledger, and its answers come back (R1).
+
+A gate reads account-events from their end before it sends its first command, so no answer to it can be missed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+
+from schemas.dead_letters import MAX_RECORD_BYTES
+from schemas.events import CommandApplied, CommandRefused, CommandRepeated
+
+logger = logging.getLogger(__name__)
+
+_AGAIN_SECONDS = 1.0
+_ANSWERS = {CommandApplied.TYPE, CommandRefused.TYPE, CommandRepeated.TYPE}
+
+
+class KafkaAway(Exception):
+    """Kafka did not acknowledge in time; the records may lie there all the same."""
+
+
+class LedgerAnswer(NamedTuple):
+    """What the ledger said of a command, and where it said so."""
+
+    type: str
+    data: dict[str, Any]
+    partition: int
+
+
+class Sender:
+    """Sends records, and says when Kafka has them."""
+
+    def __init__(self, kafka: Mapping[str, Any], answer_seconds: float) -> None:
+        self._kafka = dict(kafka)
+        self._answer_seconds = answer_seconds
+        self._producer: Any = None
+        self._starting = asyncio.Lock()
+
+    async def send(self, topic: str, key: bytes, values: list[bytes]) -> None:
+        """Send values under one key, in order, and wait until Kafka has them all.
+
+        Raises:
+            KafkaAway
+        """
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                producer = await self._started()
+                waiting = [await producer.send(topic, value, key=key) for value in values]
+                await asyncio.gather(*waiting)
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise KafkaAway(str(error) or type(error).__name__) from error
+
+    async def _started(self) -> Any:
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    **self._kafka,
+                    acks="all",
+                    enable_idempotence=True,
+                    max_request_size=2 * MAX_RECORD_BYTES,
+                    max_batch_size=256 << 10,
+                    request_timeout_ms=int(self._answer_seconds * 1_000),
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    await producer.stop()
+                    raise
+                self._producer = producer
+            return self._producer
+
+    async def stop(self) -> None:
+        """Send what is in hand, but not for ever."""
+        if self._producer is not None:
+            with suppress(TimeoutError, KafkaError):
+                await asyncio.wait_for(self._producer.stop(), 5)
+
+
+class AnswerDesk:
+    """Where those who gave a command wait for the ledger's answer."""
+
+    def __init__(self, kafka: Mapping[str, Any], topic: str) -> None:
+        self._kafka = dict(kafka)
+        self._topic = topic
+        self._waiting: dict[tuple[str, str], list[asyncio.Future[LedgerAnswer]]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self.is_listening = False
+
+    def ask(self, org_id: str, command_id: str) -> "asyncio.Future[LedgerAnswer]":
+        """The answer to come; ask before the command is sent, and cancel it when no longer wanted."""
+        answer: asyncio.Future[LedgerAnswer] = asyncio.get_running_loop().create_future()
+        key = (org_id, command_id)
+        waiting = self._waiting.setdefault(key, [])
+        waiting.append(answer)
+
+        def leave(_: object) -> None:
+            waiting.remove(answer)
+            if not waiting and self._waiting.get(key) is waiting:
+                del self._waiting[key]
+
+        answer.add_done_callback(leave)
+        return answer
+
+    async def start(self) -> None:
+        """Listen, from now on."""
+        self._task = asyncio.create_task(self._listen())
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _listen(self) -> None:
+        positions: dict[TopicPartition, int] = {}
+        while True:
+            consumer = AIOKafkaConsumer(
+                self._topic,
+                **self._kafka,
+                enable_auto_commit=False,
+                isolation_level="read_committed",
+                fetch_max_wait_ms=100,
+            )
+            try:
+                await consumer.start()
+                places = sorted(consumer.assignment())
+                if not places:
+                    raise UnknownTopicOrPartitionError(f"{self._topic} is not there yet")
+                positions = positions or dict(await consumer.end_offsets(places))
+                for place, position in positions.items():
+                    consumer.seek(place, position)
+                self.is_listening = True
+                while True:
+                    for place, records in (await consumer.getmany(timeout_ms=500)).items():
+                        for record in records:
+                            self._hear(record)
+                        positions[place] = records[-1].offset + 1
+            except (KafkaError, OSError) as error:
+                logger.warning("account-events: %s; again in %.0f s", error or type(error).__name__, _AGAIN_SECONDS)
+                await asyncio.sleep(_AGAIN_SECONDS)
+            finally:
+                await consumer.stop()
+
+    def _hear(self, record: Any) -> None:
+        if not self._waiting:
+            return
+        event = msgspec.json.decode(record.value)
+        data = event["data"]
+        waiting = self._waiting.get((data["org_id"], data.get("command_id", "")))
+        if waiting is None or event["type"] not in _ANSWERS:
+            return
+        for answer in list(waiting):
+            if not answer.done():
+                answer.set_result(LedgerAnswer(event["type"], data, record.partition))

@@ -1,0 +1,60 @@
+"""Settings come in; a gate that answers HTTP until SIGTERM or Ctrl-C goes out."""
+
+import asyncio
+import ipaddress
+import logging
+
+import uvicorn
+
+from pipeline.errors import Mendable
+from pipeline.gate.app import gate_app
+from pipeline.gate.parts import gate_parts
+from pipeline.settings import Settings
+from pipeline.topics_admin import check_topics, when_kafka_is_there
+
+_STOP_SECONDS = 10
+_MOST_CONNECTIONS = 4_000
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def run_gate(settings: Settings) -> None:
+    """Serve until asked to stop; requests under way are answered.
+
+    Raises:
+        Mendable: nobody could be known, or development tokens off loopback.
+        TopicsWrong: the topics are not made, or others.
+    """
+    if settings.gate_dev_tokens and not is_loopback(settings.gate_host):
+        raise Mendable(f"GATE_DEV_TOKENS is for loopback alone; GATE_HOST is {settings.gate_host}")
+    if not settings.gate_dev_tokens and settings.gate_issuer is None:
+        raise Mendable(
+            "nobody could call: set GATE_ISSUER to an OIDC issuer's URL, or GATE_DEV_TOKENS=true on loopback"
+        )
+    asyncio.run(_checked(settings))
+    config = uvicorn.Config(
+        gate_app(gate_parts(settings)),
+        host=settings.gate_host,
+        port=settings.gate_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        limit_concurrency=_MOST_CONNECTIONS,
+        backlog=1_024,
+    )
+    uvicorn.Server(config).run()
+
+
+async def _checked(settings: Settings) -> None:
+    await when_kafka_is_there(check_topics, settings, float("inf"), logging.warning)
