@@ -82,7 +82,7 @@ ACCOUNT_EVENTS = Topic(
     "org_id",
     "CommandApplied, CommandRefused, CommandRepeated",
     "ledger",
-    "gate, audit",
+    "gate, sink",
     kept_days=None,
 )
 LEDGER_ENTRIES = Topic("ledger-entries", "org_id", "LedgerEntry", "ledger", "billing, sink", kept_days=None)
