@@ -230,5 +230,3 @@ def versions() -> dict[str, str | None]:
         else:
             found[name] = done.stdout.strip()
     return found
-
-
