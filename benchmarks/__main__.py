@@ -1,4 +1,4 @@
-"""`python -m benchmarks [ledger | limits | members | identities | recovery]`: what to measure in, figures out."""
+"""`python -m benchmarks [ledger | limits | members | identities | recovery | all]`: what to measure in, figures out."""
 
 import argparse
 import asyncio
@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import identities, members, recovery
+from benchmarks.contenders.comparison import compare
 from benchmarks.job import Job
 from benchmarks.stand import Measured, run_ledger, run_once
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.settings import Settings
 
-WHAT = ("ledger", "limits", "members", "identities", "recovery")
+WHAT = ("ledger", "limits", "members", "identities", "recovery", "all")
 
 
 def main() -> None:
@@ -28,12 +29,27 @@ def main() -> None:
     parser.add_argument("--organizations", type=int, default=40)
     parser.add_argument("--identities", type=int, default=10_000_000, help="in the store (%(default)s)")
     parser.add_argument("--folder", type=Path, help="of the store; on the disk to be measured (a temporary one)")
+    parser.add_argument(
+        "--slow-events", type=int, default=30_000, help="all: for contenders that are slow (%(default)s)"
+    )
+    parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="all: these sides alone")
+    parser.add_argument("--into", type=Path, default=Path("docs"), help="all: folder of the page (%(default)s)")
     arguments = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of every new topic's first moments
     if arguments.what == "members":
         members.main()
     elif arguments.what == "identities":
         identities.main(arguments.identities, arguments.folder)
+    elif arguments.what == "all":
+        compare(
+            arguments.events,
+            arguments.slow_events,
+            arguments.runs,
+            arguments.organizations,
+            arguments.members,
+            arguments.only,
+            arguments.into,
+        )
     elif arguments.what == "limits":
         _limits(arguments)
     elif arguments.what == "recovery":

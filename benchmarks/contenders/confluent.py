@@ -1,4 +1,4 @@
-"""confluent-kafka: batches of `consume` come in, rows and breaches go out, the position is committed; memory is a dict."""
+"""confluent-kafka: batches of `consume` come in, rows, breaches and position go out; memory is a dict."""
 
 from typing import Any
 

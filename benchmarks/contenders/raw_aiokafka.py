@@ -78,6 +78,4 @@ def _consumer(world: World, **more: Any) -> AIOKafkaConsumer:
 
 
 def _producer(world: World, **more: Any) -> AIOKafkaProducer:
-    return AIOKafkaProducer(
-        bootstrap_servers=world.bootstrap_servers, linger_ms=5, max_batch_size=256 << 10, **more
-    )
+    return AIOKafkaProducer(bootstrap_servers=world.bootstrap_servers, linger_ms=5, max_batch_size=256 << 10, **more)
