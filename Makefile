@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test audit check format bench chaos fuzz clean
+.PHONY: help demo test audit check format bench bench-all chaos fuzz clean
 help:            ## what one can ask for
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
@@ -38,6 +38,18 @@ format: $(VENV)/installed ## put the code into its format
 
 bench: $(VENV)/installed  ## events per second of the ledger path on a real Kafka
 	@$(BIN)/python -m benchmarks
+
+# The contenders' frameworks; Quix Streams pins others' versions, so it is alone in its environment.
+.venv-%/installed: pyproject.toml
+	@echo "making the environment in ./.venv-$* (once; a minute or two)"
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/python -m pip install --quiet --upgrade pip
+	@.venv-$*/bin/python -m pip install --quiet --editable '.[$*]'
+	@touch $@
+
+BENCH ?=
+bench-all: $(VENV)/installed .venv-bench/installed .venv-bench-quix/installed  ## the same job in other frameworks too; writes docs/benchmarks.md; half an hour
+	@$(BIN)/python -m benchmarks all $(BENCH)
 
 SEED ?= 1
 CHAOS_SEEDS ?= 20

@@ -1,5 +1,4 @@
-"""`python -m benchmarks [ledger | limits | members | identities | recovery | month-end]`: what to measure in, figures
-out."""
+"""`python -m benchmarks WHAT`, one of `WHAT`: what to measure in, figures out."""
 
 import argparse
 import asyncio
@@ -11,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import identities, members, month_end, recovery
+from benchmarks.contenders.comparison import compare
 from benchmarks.job import Job
 from benchmarks.stand import Measured, run_ledger, run_once
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.settings import Settings
 
-WHAT = ("ledger", "limits", "members", "identities", "recovery", "month-end")
+WHAT = ("ledger", "limits", "members", "identities", "recovery", "month-end", "all")
 
 
 def main() -> None:
@@ -30,12 +30,27 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=2_000, help="of month-end, events a second (%(default)s)")
     parser.add_argument("--identities", type=int, default=10_000_000, help="in the store (%(default)s)")
     parser.add_argument("--folder", type=Path, help="of the store; on the disk to be measured (a temporary one)")
+    parser.add_argument(
+        "--slow-events", type=int, default=30_000, help="all: for contenders that are slow (%(default)s)"
+    )
+    parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="all: these sides alone")
+    parser.add_argument("--into", type=Path, default=Path("docs"), help="all: folder of the page (%(default)s)")
     arguments = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of every new topic's first moments
     if arguments.what == "members":
         members.main()
     elif arguments.what == "identities":
         identities.main(arguments.identities, arguments.folder)
+    elif arguments.what == "all":
+        compare(
+            arguments.events,
+            arguments.slow_events,
+            arguments.runs,
+            arguments.organizations or 40,
+            arguments.members or 1_000,
+            arguments.only,
+            arguments.into,
+        )
     elif arguments.what == "limits":
         _limits(arguments)
     elif arguments.what == "recovery":

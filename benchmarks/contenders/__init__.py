@@ -1,4 +1,4 @@
-"""The job in other frameworks: a name comes in; what does it, how well it keeps its promise, how to start it goes out.
+"""The job in other frameworks: a name comes in; what it promises and how to start it go out.
 
 Every contender reads `usage-events` and writes its own `priced-usage` and `limit-breaches`. What one record costs and
 means is the same code for all, charging.py, built on this project's own decode and prices; so frameworks are compared,

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.contenders NAME`: one contender; where Kafka is comes in as variables; until stopped."""
+"""`python -m benchmarks.contenders NAME`: one contender; variables say where Kafka is; it works until stopped."""
 
 import importlib
 import logging

@@ -1,4 +1,4 @@
-"""sentry-arroyo: usage passes a chain of steps, charge, produce, commit; breaches aside; memory is a dict."""
+"""sentry-arroyo: usage passes three steps, charge, produce, commit; breaches go aside; memory is a dict."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""confluent-kafka: batches of `consume` in, rows and breaches out; commits its position; memory is a dict."""
+"""confluent-kafka: batches of `consume` come in, rows, breaches and position go out; memory is a dict."""
 
 from typing import Any
 

@@ -40,22 +40,26 @@ def taken(world: World) -> None:
                     if one.breach is not None:
                         await breaches.send(key=one.org_id, value=one.breach)
 
-    _run(world, define)
+    _run(world, define, by_own_key=True)
 
 
-def _run(world: World, define: Callable[..., None]) -> None:
+def _run(world: World, define: Callable[..., None], *, by_own_key: bool = False) -> None:
     app = faust.App(
         world.group,
         broker=f"kafka://{world.bootstrap_servers}",
         datadir=world.folder,
         topic_partitions=world.partitions,
         web_enabled=False,
+        producer_linger_ms=5,
+        producer_max_batch_size=256 << 10,
     )
     usage = app.topic(world.usage_events, value_serializer="raw", value_type=bytes)
     priced = app.topic(world.priced_usage, value_serializer="raw", value_type=bytes)
     breaches = app.topic(world.limit_breaches, value_serializer="raw", value_type=bytes)
-    seen = app.Table("seen", default=int, partitions=world.partitions)
-    months = app.Table("months", default=int, partitions=world.partitions)
+    # Past `take` there is no current event whose partition a Table could use: its own keys choose.
+    own = {"use_partitioner": True} if by_own_key else {}
+    seen = app.Table("seen", default=int, partitions=world.partitions, **own)
+    months = app.Table("months", default=int, partitions=world.partitions, **own)
     define(app, usage, priced, breaches, seen, months)
-    sys.argv[1:] = ["worker", "--without-web", "--loglevel=warning"]
+    sys.argv[1:] = ["worker", "--without-web", "--loglevel=error"]
     app.main()

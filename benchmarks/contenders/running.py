@@ -200,7 +200,7 @@ def _check(name: str, answer: Answer, job: Job) -> None:
     ):
         if found != right:
             raise Failed(f"{name}: {what}: {found!r:.300}, right is {right!r:.300}")
-    right_totals = {**job.spend_picousd, **job.tier_spend_picousd, **job.member_spend_picousd}
+    right_totals: dict[Any, int] = {**job.spend_picousd, **job.tier_spend_picousd, **job.member_spend_picousd}
     if answer.totals and answer.totals != right_totals:
         wrong = next(scope for scope, right in right_totals.items() if answer.totals.get(scope) != right)
         raise Failed(f"{name}: {wrong}: {answer.totals.get(wrong)} picodollars, {right_totals[wrong]} are right")
