@@ -66,7 +66,7 @@ def demo(as_json: bool, data_dir: Path) -> None:
 @click.option("--data-dir", type=click.Path(path_type=Path), default=Path("var/live"), show_default=True)
 @click.option("--kafka-port", type=click.IntRange(0, 65535), default=0, help="0: the last one, or any free one.")
 @click.option("--clickhouse-port", type=click.IntRange(0, 65535), default=0, help="0: the last one, or any free one.")
-@click.option("--gate-port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--gate-port", type=click.IntRange(0, 65535), default=0, help="0: the last one, or any free one.")
 def up(with_people: bool, data_dir: Path, kafka_port: int, clickhouse_port: int, gate_port: int) -> None:
     """Everything on this machine, until Ctrl-C; the data stays."""
     from pipeline.demo.up import run_up

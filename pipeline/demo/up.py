@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pipeline.demo.feed import command_record, registration, team_registration
 from pipeline.demo.system import System, command_line, local_system, stop_in_order_on_signals
+from pipeline.embedded.ports import choose_port
 from pipeline.publisher import publish
 from pipeline.screen import console
 from pipeline.topics_admin import create_topics
@@ -33,11 +34,20 @@ def run_up(data_dir: Path, *, with_people: bool, kafka_port: int, clickhouse_por
 
     try:
         with local_system(data_dir, "live", say, kafka_port=kafka_port, clickhouse_port=clickhouse_port) as system:
-            system.settings = system.settings.model_copy(update={"gate_port": gate_port, "gate_dev_tokens": True})
+            port = _gate_port(gate_port, data_dir)
+            system.settings = system.settings.model_copy(update={"gate_port": port, "gate_dev_tokens": True})
             asyncio.run(_stay(system, screen, with_people))
     except KeyboardInterrupt:
         screen.print("stopped; the data stays in", data_dir)
     return 0
+
+
+def _gate_port(wanted: int, data_dir: Path) -> int:
+    remembered = data_dir / "gate" / "port"
+    port = choose_port(wanted, remembered)
+    remembered.parent.mkdir(parents=True, exist_ok=True)
+    remembered.write_text(str(port))
+    return port
 
 
 async def _stay(system: System, screen: Console, with_people: bool) -> None:

@@ -142,7 +142,7 @@ async def test_members_are_paged_sorted_and_searched(world: GateWorld) -> None:
 async def test_what_was_is_read_from_clickhouse(world: GateWorld) -> None:
     async def is_in_the_audit_log() -> bool:
         rows = (await world.done("GET", f"{ACME}/audit-log?limit=1000", of="olga"))["rows"]
-        return {"register_organization", "set_credits", "set_user_limit"} <= {row["command"] for row in rows}
+        return {"register_organization", "set_credits", "add_member"} <= {row["command"] for row in rows}
 
     await until(is_in_the_audit_log)
     one = (await world.done("GET", f"{ACME}/audit-log?limit=1", of="olga"))["rows"]

@@ -44,7 +44,7 @@ async def test_every_form_of_an_event_is_taken_and_lies_in_kafka(gate: GateWorld
     bare = usage("form-1", "initech", 1, "im")
     answers = [
         await post(gate, bare),
-        await post(gate, [usage("form-2", "initech", 1, "im"), usage("form-3", "acme", 1)]),
+        await post(gate, [usage("form-2", "initech", 1, "im"), usage("form-3", "globex", 1)]),
         await post(gate, as_cloud_event("form-4")),
     ]
     for number, media_type in enumerate(CASES["structured_types"]):
