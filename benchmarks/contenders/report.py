@@ -52,8 +52,8 @@ decode and arithmetic of its own. Contenders marked ° had {slow_events:,} event
 ## Again
 
 ```
-make bench-all                                        # everything; writes this page
-.venv/bin/python -m benchmarks all --only {example}   # some of it, to the terminal and to --into a folder
+make bench-all                                                        # everything; writes this page
+.venv/bin/python -m benchmarks all --only {example} --into /tmp  # some of it
 ```
 
 Each contender is one short file in [benchmarks/contenders/](../benchmarks/contenders/).
