@@ -52,7 +52,7 @@ decode and arithmetic of its own. Contenders marked ° had {slow_events:,} event
 ## Again
 
 ```
-make bench-all                                                        # everything; writes this page
+make bench-all                                               # everything; writes this page
 .venv/bin/python -m benchmarks all --only {example} --into /tmp  # some of it
 ```
 
