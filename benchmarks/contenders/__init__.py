@@ -144,4 +144,12 @@ CONTENDERS = {
         "exactly once",
         NOT_REMEMBERED,
     ),
+    "clickhouse": Contender(
+        "ClickHouse's Kafka engine, in lines",
+        "clickhouse_engine:run",
+        "chdb",
+        f"{AT_LEAST_ONCE}, but a row is lost if its identity was saved and it was not sent",
+        "tables, each saved by itself",
+        environment=".venv",
+    ),
 }

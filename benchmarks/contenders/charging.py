@@ -33,9 +33,9 @@ class Charging:
     """Knows prices, limits and seats; remembers nothing itself."""
 
     def __init__(self, prices: CompiledPrices, limits_picousd: dict[str, int], seat_tiers: dict[str, str]) -> None:
-        self._prices = prices
-        self._limits_picousd = limits_picousd
-        self._seat_tiers = seat_tiers
+        self.prices = prices
+        self.limits_picousd = limits_picousd
+        self.seat_tiers = seat_tiers
 
     def charge(self, value: bytes, seen: Memory, months: Memory) -> Charged | None:
         """Price an event and add it to the month to date of member, tier and organisation; None for a repeat.
@@ -52,7 +52,7 @@ class Charging:
             return None
         seen[identity] = 1
 
-        rates = self._prices.rates(
+        rates = self.prices.rates(
             usage.model,
             usage.occurred_at_micros,
             prompt_tokens(usage),
@@ -72,7 +72,7 @@ class Charging:
         )
 
         month = usage.occurred_at[:7]
-        seat_tier = self._seat_tiers[user_id]
+        seat_tier = self.seat_tiers[user_id]
         organization_key = f"{month} {org_id}"
         tier_key = f"{month} {org_id} tier {seat_tier}"
         member_key = f"{month} {org_id} member {user_id}"
@@ -86,7 +86,7 @@ class Charging:
             f',"month_to_date_picousd":["{organization}","{tier}","{member}"]}}\n'.encode()
         )
         # Spend only grows here, so it passes a limit once.
-        limit = self._limits_picousd.get(org_id)
+        limit = self.limits_picousd.get(org_id)
         if limit is None or not before < limit <= organization:
             return Charged(org_id, row, None)
         breach = {

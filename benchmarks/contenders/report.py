@@ -37,9 +37,9 @@ by the broker's clock.
 
 *In lines*: rows of a batch go out as JSON lines, up to a thousand a record, as the ledger's do; *a record each* is
 what documentations show. *Exactly once* with a dictionary holds for each row as such: after a crash totals begin at
-nothing, and repeats are not known, so months to date and limits are wrong. *Bare* is fetch and typed decode alone, with
-aiokafka, and writes nothing: the measure of what any consumer costs here. Contenders with {slow_events:,} events are
-those marked °; the others had {events:,}.
+nothing and repeats are not known, so months to date and limits are wrong. *Bare* is fetch and typed decode alone, with
+aiokafka, and writes nothing: the measure of what any consumer costs here. ClickHouse does the job in SQL and C++, with
+decode and arithmetic of its own. Contenders marked ° had {slow_events:,} events, the others {events:,}.
 {failures}
 ## The machine
 
@@ -52,8 +52,8 @@ those marked °; the others had {events:,}.
 ## Again
 
 ```
-make bench-all                                        # everything; writes this page
-.venv/bin/python -m benchmarks all --only {example}   # some of it, to the terminal and to --into a folder
+make bench-all                                               # everything; writes this page
+.venv/bin/python -m benchmarks all --only {example} --into /tmp  # some of it
 ```
 
 Each contender is one short file in [benchmarks/contenders/](../benchmarks/contenders/).

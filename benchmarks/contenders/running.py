@@ -123,15 +123,17 @@ async def _create(settings: Settings, output: str) -> None:
 
 async def _answer(settings: Settings, output: str, job: Job, process: subprocess.Popen[bytes]) -> Answer:
     """Wait until rows come no more and all are there."""
-    ended, moved_at = 0, time.monotonic()
-    async with _reader(settings, output + PRICED_USAGE.name) as (consumer, places):
+    ended, looked_at, moved_at = 0, 0, time.monotonic()
+    # Uncommitted rows count as movement, so that nothing is read while a transaction is long.
+    async with _reader(settings, output + PRICED_USAGE.name, "read_uncommitted") as (consumer, places):
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             end = sum((await consumer.end_offsets(places)).values())
             quiet = time.monotonic() - moved_at
             if end != ended:
                 ended, moved_at = end, time.monotonic()
-            elif ended and _QUIET_SECONDS <= quiet < _QUIET_SECONDS + _POLL_SECONDS:
+            elif ended != looked_at and quiet >= _QUIET_SECONDS:
+                looked_at = ended
                 answer = await _read(settings, output)
                 if answer.rows >= job.accepted:
                     return answer
@@ -180,8 +182,10 @@ async def _read_topic(settings: Settings, output: str, topic: Topic, note: Calla
 
 
 @asynccontextmanager
-async def _reader(settings: Settings, topic: str) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
-    consumer = AIOKafkaConsumer(**settings.kafka(), isolation_level="read_committed", enable_auto_commit=False)
+async def _reader(
+    settings: Settings, topic: str, isolation_level: str = "read_committed"
+) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
+    consumer = AIOKafkaConsumer(**settings.kafka(), isolation_level=isolation_level, enable_auto_commit=False)
     await consumer.start()
     try:
         places = [TopicPartition(topic, number) for number in range(settings.partitions)]
