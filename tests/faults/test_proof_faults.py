@@ -29,6 +29,11 @@ def wait_for(log: Path, words: str, more_than: int) -> int:
     return times
 
 
+def _hears_ctrl_c() -> None:
+    """Also where the tests run in the background, whose processes do not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_proof_every_second_outlasts_kafka_and_clickhouse(server_dir: Path, tmp_path: Path) -> None:
     kafka, clickhouse = EmbeddedKafka(server_dir / "kafka-proved"), EmbeddedClickHouse(server_dir / "clickhouse-proved")
     log = tmp_path / "prove.log"
@@ -37,8 +42,14 @@ def test_a_proof_every_second_outlasts_kafka_and_clickhouse(server_dir: Path, tm
             kafka_bootstrap_servers=kafka.bootstrap_servers, clickhouse_url=clickhouse.url, partitions=1
         )
         asyncio.run(create_topics(settings))
-        command = [sys.executable, "-m", "pipeline.cli", "prove", "--json", "--every", "1"]
-        proving = subprocess.Popen(command, env=environment(settings), stdout=output, stderr=subprocess.STDOUT)
+        command = [sys.executable, "-m", "pipeline.cli", "prove", "--json", "--every", "1", "--wait", "1"]
+        proving = subprocess.Popen(
+            command,
+            env=environment(settings),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_hears_ctrl_c,
+        )
         try:
             proofs, waits = wait_for(log, '"agrees"', 0), 0
             for server in (kafka, clickhouse):
