@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
+from aiokafka.protocol.metadata import MetadataRequest
 
 from pipeline.errors import Mendable
 from pipeline.settings import Settings
@@ -162,12 +163,20 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[Topic], settings: Set
         error = for_code(code)
         if issubclass(error, KafkaError) and error.errno and error is not TopicAlreadyExistsError:
             raise error(f"topic {name}: {message[0] if message else ''}")
-    # The broker that answered made them; those it tells of them may need a moment.
+    # The controller made them; brokers hear of them one by one, and anybody may ask any of them next.
     names = {topic.name for topic in new}
     for _ in range(_METADATA_TRIES):
-        if names <= (await _partitions(admin)).keys():
+        if all(names <= known for known in await _known_to_each(admin)):
             return
         await asyncio.sleep(0.05)
+
+
+async def _known_to_each(admin: AIOKafkaAdminClient) -> list[set[str]]:
+    """The topics that each broker there is knows of; one that is away learns of them before it serves."""
+    client = admin._client  # its own questions go to brokers at random
+    nodes = [broker.nodeId for broker in client.cluster.brokers()]
+    answers = [await client.send(node, MetadataRequest(None)) for node in nodes if await client.ready(node)]
+    return [{topic["topic"] for topic in answer.to_object()["topics"] if topic["partitions"]} for answer in answers]
 
 
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:

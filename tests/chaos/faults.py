@@ -53,7 +53,6 @@ async def _clock_off(world: World, chance: Random) -> None:
 
 
 async def _disk_full(world: World, chance: Random) -> None:
-    assert world.disk is not None
     world.disk.fill()
     await asyncio.sleep(chance.uniform(1.0, 2 * SESSION_SECONDS))
     world.disk.make_room()
@@ -118,8 +117,8 @@ _ANYWHERE: dict[str, Fault] = {
     "ClickHouse killed": _clickhouse_killed,
     "network cut": _network_cut,
     "network slow": _network_slow,
+    "worker's disk full": _disk_full,
 }
-_ON_A_SMALL_DISK: dict[str, Fault] = {"worker's disk full": _disk_full}
 _BROKERS: dict[str, Fault] = {"killed": _broker_killed, "stopped": _broker_stopped, "slow": _broker_slow}
 
 _TOGETHER = (
@@ -134,8 +133,7 @@ _TOGETHER = (
 
 def faults_of(world: World) -> dict[str, Fault]:
     """What can be done to it, by name."""
-    on_disk = _ON_A_SMALL_DISK if world.disk is not None else {}
-    return _ANYWHERE | on_disk | {f"{_broker(world)} {name}": fault for name, fault in _BROKERS.items()}
+    return _ANYWHERE | {f"{_broker(world)} {name}": fault for name, fault in _BROKERS.items()}
 
 
 def choose(world: World, chance: Random, count: int) -> list[tuple[str, ...]]:

@@ -18,7 +18,7 @@ from pipeline.demo.system import environment
 from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from pipeline.settings import Settings
 from tests.chaos.brokers import Brokers
-from tests.chaos.small_disk import SmallDisk
+from tests.chaos.full_disks import disk_at
 from tests.support.ledger_cluster import ROOT
 
 PARTITIONS = 4
@@ -88,13 +88,13 @@ class World:
     """What runs during a chaos run; `settings` are those of who looks on.
 
     Attributes:
-        disk: where the first worker keeps its identities; None if this machine lets nobody mount one.
+        disk: where the first worker keeps its identities.
     """
 
     def __init__(self, directory: Path, brokers: int = 1) -> None:
         self.brokers = Brokers(directory, brokers)
         self.clickhouse = EmbeddedClickHouse(directory / "clickhouse")
-        self.disk = SmallDisk(directory / "small-disk") if SmallDisk.can_be_made() else None
+        self.disk = disk_at(directory / "small-disk")
         self.processes: dict[str, Process] = {}
         self._directory = directory
         self._opened = AsyncExitStack()
@@ -108,8 +108,7 @@ class World:
         for proxy in self.brokers.proxies:
             self._opened.push_async_callback(proxy.cut)
             await proxy.open()
-        if self.disk is not None:
-            self._opened.enter_context(self.disk)
+        self._opened.enter_context(self.disk)
         self.settings = Settings(
             kafka_bootstrap_servers=self.brokers.addresses,
             clickhouse_url=self.clickhouse.url,
@@ -123,8 +122,7 @@ class World:
 
     def start_processes(self) -> None:
         """Two workers, each with a disk of its own, and a sink; the topics are there."""
-        disk = self.disk.directory if self.disk is not None else self._directory / "identities-1"
-        first = {"identities_dir": disk}
+        first = {"identities_dir": self.disk.directory}
         second = {
             "identities_dir": self._directory / "identities-2",
             "kafka_bootstrap_servers": self.brokers.proxied_addresses,

@@ -10,16 +10,12 @@ from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.publisher import publish
 from pipeline.settings import Settings
 from pipeline.topics_admin import create_topics
+from tests.chaos.full_disks import disk_at
 from tests.chaos.load import load_of
-from tests.chaos.small_disk import SmallDisk
 from tests.support import undisturbed
 from tests.support.ledger_cluster import PATIENCE_SECONDS, Worker, everything_at, worker
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.faults,
-    pytest.mark.skipif(not SmallDisk.can_be_made(), reason="only root may mount a disk"),
-]
+pytestmark = [pytest.mark.kafka, pytest.mark.faults]
 
 PARTITIONS = 2
 
@@ -35,7 +31,7 @@ async def says(running: Worker, words: str) -> None:
 
 async def test_a_full_disk_is_told_and_waited_for(kafka: EmbeddedKafka, topic_prefix: str, tmp_path: Path) -> None:
     load = load_of(seed=1, slices=2, partitions=PARTITIONS, length=200)
-    with SmallDisk(tmp_path / "disk") as disk:
+    with disk_at(tmp_path / "disk") as disk:
         settings = Settings(
             kafka_bootstrap_servers=kafka.bootstrap_servers,
             topic_prefix=topic_prefix,
@@ -52,7 +48,7 @@ async def test_a_full_disk_is_told_and_waited_for(kafka: EmbeddedKafka, topic_pr
             disk.fill()
             await publish(settings, load.slices[1].records, ticks_at_micros=load.ends_micros)
             await says(running, f"identities cannot be written in {disk.directory}")
-            await says(running, "No space left on device. Make room there")
+            await says(running, f"{disk.refusal}. Make room there")
             disk.make_room()
             written = await everything_at(load.ends_micros, settings, running)
             assert "Traceback" not in running.log.read_text()
