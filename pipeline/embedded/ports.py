@@ -1,5 +1,6 @@
 """Loopback ports: a wanted port or 0 in, a port that is free now out; a directory keeps its port while it can."""
 
+import secrets
 import socket
 from pathlib import Path
 
@@ -23,10 +24,13 @@ def choose_port(wanted: int, remembered: Path) -> int:
 
 
 def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on at this moment.
+
+    Below those that systems give to outgoing connections: one of these could take it before a server has started.
+    """
+    while not _is_free(port := 20_000 + secrets.randbelow(12_000)):
+        pass
+    return port
 
 
 def _read(remembered: Path) -> int:

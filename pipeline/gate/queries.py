@@ -13,12 +13,12 @@ from pipeline.gate.access import may_read, may_read_member
 from pipeline.gate.admission import OrgId, UserId, in_cents
 from pipeline.gate.parts import Caller, Gate, Parts
 from pipeline.gate.problems import Problem, documented, least
-from schemas.admission import binding_limits, limit_in_month
+from schemas.admission import Limited, binding_limits, limit_in_month
 from schemas.base import Model
 from schemas.instants import format_instant
 from schemas.money import usd_from_picousd
 from schemas.month import Month
-from schemas.status_copy import LimitedRecord, MemberRecord, StatusCopy
+from schemas.status_copy import MemberRecord, StatusCopy
 
 router = APIRouter(tags=["queries"])
 
@@ -175,7 +175,7 @@ async def limits(org_id: OrgId, user_id: UserId, caller: Caller, gate: Parts) ->
     for reason, limit, spender in binding_limits(organization, gate.copy.tier(org_id, found.seat_tier), found, month):
         limit_picousd = limit_in_month(limit, month)
         if limit_picousd is not None:
-            spend_picousd = spender.spend_picousd if spender.month >= month else 0
+            spend_picousd = _spend_picousd(spender, month)
             held.append((max(limit_picousd - spend_picousd, 0), reason, limit_picousd, spend_picousd))
     least = min((left for left, *_ in held), default=0)
     shown = [
@@ -283,11 +283,11 @@ def _month(gate: Gate) -> str:
     return str(Month.containing(gate.now_micros()))
 
 
-def _spend_picousd(record: LimitedRecord, month: str) -> int:
+def _spend_picousd(record: Limited, month: str) -> int:
     return record.spend_picousd if record.month >= month else 0
 
 
-def _money(record: LimitedRecord, month: str) -> dict[str, Any]:
+def _money(record: Limited, month: str) -> dict[str, Any]:
     raised = record.raise_picousd if record.raise_month >= month else None
     return {
         "month": month,

@@ -13,7 +13,7 @@ import pytest
 from pipeline.agents.outputs import TOPIC_OF
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.engine.partitioning import partition_of
-from pipeline.publisher import Outgoing, publish
+from pipeline.publisher import Outgoing
 from pipeline.replay import read_event
 from pipeline.settings import Settings
 from pipeline.topics import (
@@ -22,7 +22,6 @@ from pipeline.topics import (
     LEDGER_OUTPUTS,
     USAGE_EVENTS,
 )
-from pipeline.topics_admin import create_topics
 from schemas import export
 from schemas.commands import Command
 from schemas.dead_letters import Reason
@@ -33,7 +32,7 @@ from tests.support import builders
 from tests.support.auditor.refusals import REASONS
 from tests.support.builders import BILLING, OPERATOR, Wire, as_json, cloud_event, micros, user
 from tests.support.ledger import LedgerInMemory
-from tests.support.ledger_cluster import Death, everything_at, worker
+from tests.support.ledger_cluster import Death, written_through
 from tests.support.undisturbed import assert_same, compare, said, said_by, undisturbed
 
 PARTITIONS = 4
@@ -421,13 +420,7 @@ async def test_a_month_with_every_command_comes_out_the_same_although_its_worker
         data_dir=tmp_path,
     )
     records = the_month()
-    await create_topics(settings)
-    await publish(settings, records, ticks_at_micros=micros(ENDS))
-    for death in DEATHS:
-        with worker(settings, death) as victim:
-            await victim.dies()
-    with worker(settings) as last:
-        written = await everything_at(micros(ENDS), settings, last)
+    written = await written_through(DEATHS, settings, records, micros(ENDS))
     compare(written, records, PARTITIONS, micros(ENDS))
 
 

@@ -14,16 +14,15 @@ import pytest
 
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.engine.partitioning import partition_of
-from pipeline.publisher import Outgoing, publish
+from pipeline.publisher import Outgoing
 from pipeline.replay import read_event
 from pipeline.settings import Settings
 from pipeline.topics import ACCOUNT_COMMANDS, INVOICES, USAGE_EVENTS
-from pipeline.topics_admin import create_topics
 from schemas.invoices import InvoiceDrafted, InvoiceFinalized, StatementIssued
 from schemas.month import Month
 from tests.support import builders
 from tests.support.builders import BILLING, Wire, as_json, later, micros, searches, user
-from tests.support.ledger_cluster import Death, everything_at, worker
+from tests.support.ledger_cluster import Death, written_through
 from tests.support.undisturbed import compare
 
 PARTITIONS = 4
@@ -114,13 +113,7 @@ async def test_a_month_is_billed_once_although_the_worker_is_killed_four_times_w
         data_dir=tmp_path,
     )
     records = the_turn_of_the_month()
-    await create_topics(settings)
-    await publish(settings, records, ticks_at_micros=micros(ENDS))
-    for death in DEATHS:
-        with worker(settings, death) as victim:
-            await victim.dies()
-    with worker(settings) as last:
-        written = await everything_at(micros(ENDS), settings, last)
+    written = await written_through(DEATHS, settings, records, micros(ENDS))
     compare(written, records, PARTITIONS, micros(ENDS))
     billed = [read_event(record.value) for record in written[INVOICES.name]]
     assert counted(billed, InvoiceDrafted) == once([*ENTERPRISE, CHANGED])

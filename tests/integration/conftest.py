@@ -7,8 +7,9 @@ import pytest
 
 from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from pipeline.embedded.kafka import EmbeddedKafka
+from pipeline.embedded.ports import free_port
 from pipeline.settings import Settings
-from tests.support.gate_world import GateWorld, free_port, gate_world, make_organization, process
+from tests.support.gate_world import GateWorld, gate_world, make_organization, process
 
 
 @pytest.fixture(scope="session")

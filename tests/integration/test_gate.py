@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from client.admission import AskGate, AskGateSync, LocalCopy
-from tests.support.gate_world import BILLING, PRODUCT, GateWorld, free_port, usage
+from pipeline.embedded.ports import free_port
+from tests.support.gate_world import BILLING, PRODUCT, GateWorld, usage
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 

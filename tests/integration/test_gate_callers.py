@@ -14,10 +14,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from pipeline.embedded.ports import free_port
 from pipeline.gate import issuer
 from pipeline.gate.callers import Callers, dev_token
 from pipeline.gate.problems import Problem
-from tests.support.gate_world import free_port
 
 AUDIENCE = "usage-credits"
 

@@ -1,12 +1,11 @@
 """A gate on real parts: Kafka, ledger, OIDC issuer and ClickHouse come in; a client of the gate goes out."""
 
 import asyncio
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,6 @@ from pipeline.topics_admin import create_topics
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60.0
 ALL_SCOPES = ("usage:write", "admission:read", "billing:write")
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

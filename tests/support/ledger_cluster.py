@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -23,8 +23,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from pipeline.demo.reading import Record, ledger_has_read_everything, read_topics
 from pipeline.demo.system import environment
 from pipeline.engine.contract import Effects
+from pipeline.publisher import Outgoing, publish
 from pipeline.settings import Settings
 from pipeline.topics import CREDIT_STATUS, LEDGER_OUTPUTS, LEDGER_STATE
+from pipeline.topics_admin import create_topics
 from schemas.month import Month
 from schemas.status import ClockStatus, read_status
 from tests.support.wrong_clock import set_the_clock
@@ -100,6 +102,19 @@ class Watched(Protocol):
     def check(self) -> None: ...
 
     def last_words(self) -> str: ...
+
+
+async def written_through(
+    deaths: Sequence[Death], settings: Settings, records: Sequence[Outgoing], end_micros: int
+) -> dict[str, list[Record]]:
+    """All that workers wrote of these records until then, each of which dies its death, and a last one that lives."""
+    await create_topics(settings)
+    await publish(settings, records, ticks_at_micros=end_micros)
+    for death in deaths:
+        with worker(settings, death) as victim:
+            await victim.dies()
+    with worker(settings) as last:
+        return await everything_at(end_micros, settings, last)
 
 
 async def everything_at(end_micros: int, settings: Settings, running: Watched) -> dict[str, list[Record]]:
