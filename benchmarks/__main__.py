@@ -9,14 +9,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import identities, members, month_end, recovery
+from benchmarks import identities, latency, members, month_end, recovery
 from benchmarks.contenders.comparison import compare
 from benchmarks.job import Job
-from benchmarks.stand import Measured, run_ledger, run_once
+from benchmarks.stand import Measured, run_ledger, run_once, run_path
+from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.settings import Settings
 
-WHAT = ("ledger", "limits", "members", "identities", "recovery", "month-end", "all")
+WHAT = ("ledger", "path", "workers", "limits", "latency", "members", "identities", "recovery", "month-end", "all")
 
 
 def main() -> None:
@@ -27,7 +28,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="of each side, in turn (%(default)s)")
     parser.add_argument("--members", type=int, help="1,000; of month-end 1,000,000")
     parser.add_argument("--organizations", type=int, help="40; of month-end 10,000")
-    parser.add_argument("--rate", type=int, default=2_000, help="of month-end, events a second (%(default)s)")
+    parser.add_argument("--rate", type=int, default=2_000, help="latency, month-end: events a second (%(default)s)")
+    parser.add_argument("--seconds", type=int, default=30, help="of latency (%(default)s)")
+    parser.add_argument("--hot", type=int, default=0, metavar="PERCENT", help="of latency: one organisation's share")
     parser.add_argument("--identities", type=int, default=10_000_000, help="in the store (%(default)s)")
     parser.add_argument("--folder", type=Path, help="of the store; on the disk to be measured (a temporary one)")
     parser.add_argument(
@@ -53,6 +56,12 @@ def main() -> None:
         )
     elif arguments.what == "limits":
         _limits(arguments)
+    elif arguments.what == "path":
+        _path(arguments)
+    elif arguments.what == "workers":
+        _workers(arguments)
+    elif arguments.what == "latency":
+        _latency(arguments)
     elif arguments.what == "recovery":
         for _, settings in _on_kafka(1):
             asyncio.run(recovery.measure(settings, arguments.runs))
@@ -81,6 +90,52 @@ def _ledger(arguments: argparse.Namespace) -> None:
     ratio = statistics.median(ledger / floor for floor, ledger in zip(floors, ledgers, strict=True))
     floor, ledger = statistics.median(floors), statistics.median(ledgers)
     print(f"median: bare {floor:,.0f}, ledger {ledger:,.0f} events/s, ratio {ratio:.2f}")
+
+
+def _path(arguments: argparse.Namespace) -> None:
+    """The whole path: ledger and sink side by side, until all rows are in ClickHouse."""
+    rates = []
+    for run, settings in _with_clickhouse(arguments.runs):
+        priced, stored = run_path(settings, _job(arguments, run))
+        rates.append(stored.per_second)
+        print(
+            f"run {run}: priced {priced.per_second:9,.0f} events/s   in ClickHouse {stored.per_second:9,.0f} events/s, "
+            "spend agrees to the picodollar",
+            flush=True,
+        )
+    print(f"median: {statistics.median(rates):,.0f} events/s until they are in ClickHouse")
+
+
+def _workers(arguments: argparse.Namespace) -> None:
+    """Two workers against one, the broker beside them on the same cores."""
+    ratios = []
+    for run, settings in _on_kafka(arguments.runs):
+        one, two = (
+            run_ledger(
+                settings.model_copy(update={"topic_prefix": f"{settings.topic_prefix}{workers}."}),
+                _job(arguments, run),
+                workers,
+            )
+            for workers in (1, 2)
+        )
+        ratios.append(two.per_second / one.per_second)
+        print(
+            f"run {run}: one worker {one.per_second:9,.0f} events/s   two {two.per_second:9,.0f} events/s   "
+            f"{ratios[-1]:.2f} times",
+            flush=True,
+        )
+    print(f"median: {statistics.median(ratios):.2f} times as many events/s")
+
+
+def _latency(arguments: argparse.Namespace) -> None:
+    """Until breaches are readable and local copies deny; then beside a sink, also until rows are in ClickHouse."""
+    load = latency.Load(
+        arguments.rate, arguments.seconds, arguments.organizations or 40, arguments.members or 1_000, arguments.hot
+    )
+    for _, settings in _on_kafka(1):
+        asyncio.run(latency.measure(settings, load))
+    for _, settings in _with_clickhouse(1):
+        asyncio.run(latency.measure(settings, load, with_sink=True))
 
 
 def _limits(arguments: argparse.Namespace) -> None:
@@ -113,6 +168,15 @@ def _job(arguments: argparse.Namespace, run: int, *, all_scopes: bool = False) -
         now_micros=time.time_ns() // 1_000_000 * 1_000,
         all_scopes=all_scopes,
     )
+
+
+def _with_clickhouse(runs: int) -> Iterator[tuple[int, Settings]]:
+    for run, settings in _on_kafka(runs):
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            EmbeddedClickHouse(Path(folder)) as clickhouse,
+        ):
+            yield run, settings.model_copy(update={"clickhouse_url": clickhouse.url})
 
 
 def _on_kafka(runs: int) -> Iterator[tuple[int, Settings]]:

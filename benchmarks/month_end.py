@@ -13,7 +13,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from benchmarks.job import PRICES, Job
-from benchmarks.stand import Worker, produce
+from benchmarks.stand import Worker, percentile, produce
 from pipeline.demo.reading import ledger_has_read_everything
 from pipeline.domain.rules import Rules
 from pipeline.engine.partitioning import partition_of
@@ -251,7 +251,7 @@ async def _cross(
         crossed = flow.wall_of(at_micros)
         async with asyncio.timeout(_BEFORE_SECONDS + _PATIENCE_SECONDS):
             while len(seen.invoices) < already + size.organizations:
-                _check_runs(worker)
+                worker.check()
                 await asyncio.sleep(0.1)
         done = seen.invoices[already + size.organizations - 1][0]
         await asyncio.sleep(_AFTER_SECONDS)
@@ -264,20 +264,15 @@ async def _cross(
     ):
         found = seen.latencies_ms(begins, ends, flow)
         print(
-            f"  usage {name:9} {len(found):9,} events   p50 {_percentile(found, 50):5.0f} ms   "
-            f"p99 {_percentile(found, 99):5.0f} ms   longest {found[-1]:5.0f} ms",
+            f"  usage {name:9} {len(found):9,} events   p50 {percentile(found, 50):5.0f} ms   "
+            f"p99 {percentile(found, 99):5.0f} ms   longest {found[-1]:5.0f} ms",
             flush=True,
         )
     return [json.loads(value)["data"] for _, value in seen.invoices[already:]]
 
 
 async def _all_is_read(settings: Settings, worker: Worker) -> None:
-    await ledger_has_read_everything(settings, lambda _read, _there: None, lambda: _check_runs(worker))
-
-
-def _check_runs(worker: Worker) -> None:
-    if worker.process.poll() is not None:
-        raise RuntimeError(f"the worker ended with {worker.process.returncode}")
+    await ledger_has_read_everything(settings, lambda _read, _there: None, worker.check)
 
 
 def _check(billed: list[dict[str, Any]], right_picousd: Counter[str]) -> None:
@@ -303,7 +298,3 @@ async def _follow(settings: Settings, topic: str, to: list[tuple[float, bytes]])
 
 def _mixes_of(organization: int) -> int:
     return _FEWEST + organization % (_MOST - _FEWEST + 1)
-
-
-def _percentile(ordered: Sequence[float], percent: int) -> float:
-    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -18,16 +20,19 @@ from pipeline.engine.partitioning import partition_of
 from pipeline.settings import Settings
 from pipeline.topics import ACCOUNT_COMMANDS, LEDGER_JOURNAL, LEDGER_STATE, USAGE_EVENTS
 from pipeline.topics_admin import create_topics
+from sinks.clickhouse import ClickHouse
+from sinks.errors import Broken
 
 _BATCH_BYTES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One run: events of the measured span, and how long that took."""
+    """One run: events of the measured span, how long that took, and when it began, in seconds on the wall."""
 
     events: int
     seconds: float
+    began: float = 0.0
 
     @property
     def per_second(self) -> float:
@@ -73,23 +78,34 @@ async def produce(
 
 
 class Worker:
-    """A ledger worker as a process of its own."""
+    """A ledger worker, or another of our processes, as a process of its own."""
 
-    def __init__(self, settings: Settings, log: Path | None = None) -> None:
+    def __init__(self, settings: Settings, log: Path | None = None, name: str = "ledger") -> None:
+        self.name = name
         environment = os.environ | {
             "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
             "TOPIC_PREFIX": settings.topic_prefix,
             "PARTITIONS": str(settings.partitions),
             "DATA_DIR": str(settings.data_dir),
             "MODE": settings.mode,
+            "CLICKHOUSE_URL": settings.clickhouse_url,
         }
         with (log or Path(os.devnull)).open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.cli", "ledger"],
+                [sys.executable, "-m", "pipeline.cli", name],
                 env=environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+
+    def check(self) -> None:
+        """Nothing, while it runs.
+
+        Raises:
+            RuntimeError: it has ended.
+        """
+        if self.process.poll() is not None:
+            raise RuntimeError(f"the {self.name} ended with {self.process.returncode}")
 
     def stop(self) -> None:
         """Ask it to stop, and wait."""
@@ -97,7 +113,7 @@ class Worker:
         self.process.wait(timeout=30)
 
 
-async def watch_ledger(settings: Settings, events: int, worker: Worker) -> Measured:
+async def watch_ledger(settings: Settings, events: int, *workers: Worker) -> Measured:
     """Wait until the journal says that so many usage records are read.
 
     The span runs from the first transaction with usage (its events do not count) to the last, by the broker's clock.
@@ -112,8 +128,8 @@ async def watch_ledger(settings: Settings, events: int, worker: Worker) -> Measu
         read = first_events = 0
         first_ms = last_ms = 0
         while read < events:
-            if worker.process.poll() is not None:
-                raise RuntimeError(f"the worker ended with {worker.process.returncode} after {read} of {events} events")
+            for worker in workers:
+                worker.check()
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 for record in records:
                     begin, end = json.loads(record.value)["usage"]
@@ -123,7 +139,7 @@ async def watch_ledger(settings: Settings, events: int, worker: Worker) -> Measu
                     if not first_ms or record.timestamp < first_ms:
                         first_ms, first_events = record.timestamp, end - begin
                     last_ms = max(last_ms, record.timestamp)
-        return Measured(events - first_events, (last_ms - first_ms) / 1_000)
+        return Measured(events - first_events, (last_ms - first_ms) / 1_000, first_ms / 1_000)
     finally:
         await consumer.stop()
 
@@ -191,6 +207,11 @@ async def bare(settings: Settings, events: int) -> Measured:
         await consumer.stop()
 
 
+def percentile(ordered: Sequence[float], percent: int) -> float:
+    """Of values that are sorted; there is at least one."""
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+
+
 def in_process(coroutine: str, settings: Settings, events: int) -> Measured:
     """Run a contender of this module in a process of its own, as a worker is."""
     script = (
@@ -213,17 +234,58 @@ def run_once(settings: Settings, job: Job) -> tuple[Measured, Measured]:
     return in_process("bare", settings, job.events), _ledger(settings, job)
 
 
-def run_ledger(settings: Settings, job: Job) -> Measured:
+def run_ledger(settings: Settings, job: Job, workers: int = 1) -> Measured:
     """The ledger alone on fresh topics, its result checked."""
     asyncio.run(fill(settings, job))
-    return _ledger(settings, job)
+    return _ledger(settings, job, workers)
 
 
-def _ledger(settings: Settings, job: Job) -> Measured:
-    worker = Worker(settings)
+def run_path(settings: Settings, job: Job) -> tuple[Measured, Measured]:
+    """Ledger and sink side by side on fresh topics, checked: until all is priced, and until all rows are stored."""
+    asyncio.run(fill(settings, job))
+    running = [Worker(settings, name=name) for name in ("sink", "ledger")]
     try:
-        measured = asyncio.run(watch_ledger(settings, job.events, worker))
+        priced, stored_at = asyncio.run(_watch_path(settings, job, running))
     finally:
-        worker.stop()
+        for worker in running:
+            worker.stop()
+    asyncio.run(check_ledger(settings, job))
+    return priced, Measured(priced.events, stored_at - priced.began)
+
+
+async def _watch_path(settings: Settings, job: Job, running: Sequence[Worker]) -> tuple[Measured, float]:
+    priced, stored_at = await asyncio.gather(
+        watch_ledger(settings, job.events, *running), _watch_rows(settings, job, running)
+    )
+    return priced, stored_at
+
+
+async def _watch_rows(settings: Settings, job: Job, running: Sequence[Worker]) -> float:
+    """When all rows were there; their sum is right."""
+    clickhouse = ClickHouse(settings.clickhouse_url, settings.clickhouse_database)
+    try:
+        while True:
+            for worker in running:
+                worker.check()
+            with suppress(Broken):  # no table yet
+                if await clickhouse.rows("SELECT count() FROM priced_usage") >= [(job.accepted,)]:
+                    break
+            await asyncio.sleep(0.05)
+        now = time.time()
+        spend = dict(await clickhouse.rows("SELECT org_id, sum(cost_usd) FROM priced_usage GROUP BY org_id"))
+    finally:
+        await clickhouse.close()
+    right = {org_id: Decimal(picousd).scaleb(-12) for org_id, picousd in job.spend_picousd.items()}
+    assert spend == right, "ClickHouse does not hold what was used"
+    return now
+
+
+def _ledger(settings: Settings, job: Job, workers: int = 1) -> Measured:
+    running = [Worker(settings) for _ in range(workers)]
+    try:
+        measured = asyncio.run(watch_ledger(settings, job.events, *running))
+    finally:
+        for worker in running:
+            worker.stop()
     asyncio.run(check_ledger(settings, job))
     return measured

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -51,7 +51,8 @@ _HALTING = (
 )
 # aiokafka asserts the states of a transaction: a failed assertion there is a failed transaction.
 _TRANSIENT = (KafkaError, ConsumerStoppedError, IllegalOperation, AssertionError, TimeoutError, OSError)
-_RESTORE_FETCH_BYTES = 8 << 20
+_RESTORING = {"max_partition_fetch_bytes": 8 << 20, "fetch_max_wait_ms": 10, "retry_backoff_ms": 20}
+"""A claim reads several short topics to their end one after another: each wait in between is a standstill."""
 _HOUR_SECONDS = 3_600
 _HALTED_LOG_SECONDS = 60
 
@@ -133,7 +134,7 @@ class Partition:
         started = time.monotonic()
         identities = await self._open_identities()
         transactions = Transactions(self._settings, self.number)
-        inputs_reader = self._consumer(self._settings.fetch_bytes)
+        inputs_reader = self._consumer({"max_partition_fetch_bytes": self._settings.fetch_bytes})
         try:
             await transactions.claim()
             cell, cells, last = await self._restore(identities)
@@ -190,7 +191,7 @@ class Partition:
     async def _restore(
         self, identities: IdentityStore
     ) -> tuple[EngineCell | None, dict[bytes, bytes], JournalLine | None]:
-        consumer = self._consumer(_RESTORE_FETCH_BYTES)
+        consumer = self._consumer(_RESTORING)
         try:
             await start_client(consumer)
             ours = [TopicPartition(topic, self.number) for topic in self._settings.written_topics]
@@ -208,7 +209,7 @@ class Partition:
             await close_consumer(consumer, f"partition {self.number}: its restore")
         return cell, cells, last
 
-    def _consumer(self, fetch_bytes: int) -> AIOKafkaConsumer:
+    def _consumer(self, fetching: Mapping[str, int]) -> AIOKafkaConsumer:
         return reader(
             **self._settings.kafka,
             group_id=None,
@@ -216,8 +217,7 @@ class Partition:
             isolation_level="read_committed",
             # Never skip silently what retention took away before we read it.
             auto_offset_reset="none",
-            max_partition_fetch_bytes=fetch_bytes,
-            fetch_max_wait_ms=500,
+            **{"fetch_max_wait_ms": 500, **fetching},
         )
 
     def _first_cell(self, inputs: Inputs) -> EngineCell:
