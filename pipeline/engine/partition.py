@@ -217,7 +217,7 @@ class Partition:
             isolation_level="read_committed",
             # Never skip silently what retention took away before we read it.
             auto_offset_reset="none",
-            **{"fetch_max_wait_ms": 500, **fetching},
+            **{"fetch_max_wait_ms": 100, **fetching},
         )
 
     def _first_cell(self, inputs: Inputs) -> EngineCell:
