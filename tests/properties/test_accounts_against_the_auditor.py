@@ -34,7 +34,7 @@ from tests.support.builders import (
 )
 from tests.support.shrinking import disagreement_of, history_of, report_of
 
-SEEDS = range(int(os.environ.get("AUDITOR_SEEDS", "100")))
+SEEDS = range(int(os.environ.get("AUDITOR_SEEDS", "40")))
 FIRST_SEED = int(os.environ.get("AUDITOR_FIRST_SEED", "0"))
 SHRINKING_SECONDS = 100
 """Of ten seeds together."""

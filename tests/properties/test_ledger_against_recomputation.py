@@ -183,7 +183,7 @@ def test_the_histories_hold_what_they_are_for() -> None:
     }
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.data())
 def test_where_chunks_are_cut_changes_nothing(seed: int, data: st.DataObject) -> None:
     """R44: the same records give the same outputs and the same memory, but for what status was published last."""
@@ -194,7 +194,7 @@ def test_where_chunks_are_cut_changes_nothing(seed: int, data: st.DataObject) ->
     assert_same(cut, whole)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.integers(1, 9))
 def test_a_ledger_restored_before_every_chunk_goes_on_as_if_nothing_had_happened(seed: int, size: int) -> None:
     history = list(History(seed, length=60))

@@ -51,7 +51,7 @@ def differing(equation: Equation) -> bool:
     return len(values) > 1
 
 
-@pytest.mark.parametrize("tens", range(0, 40, 10))
+@pytest.mark.parametrize("tens", range(0, 20, 10))
 def test_all_that_is_billed_adds_up_over_random_months(tens: int) -> None:
     compared: set[str] = set()
     for seed in range(tens, tens + 10):
