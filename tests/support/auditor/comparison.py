@@ -386,9 +386,7 @@ def _said_of_bills(event: LedgerEvent) -> object:
     if isinstance(event, CreditNoteIssued):
         return outputs.CreditNoteIssued(event.number, event.invoice_number, event.amount_picousd, event.note)
     if isinstance(event, PaymentReceived):
-        return outputs.PaymentReceived(
-            event.payment_id, event.invoice_number, event.amount_picousd, event.open_picousd
-        )
+        return outputs.PaymentReceived(event.payment_id, event.invoice_number, event.amount_picousd, event.open_picousd)
     assert isinstance(event, StatementIssued), event
     return outputs.StatementIssued(
         event.at_micros,
