@@ -108,6 +108,7 @@ class Billing:
     Attributes:
         due: by organisation, what is due less credit notes and payments; `paid` is the payments alone.
         open: the same of each invoice, by its number.
+        said_open, left_open: by organisation, what payments say is open after each of them, and what was.
         carried: by organisation, what its last invoice carried on.
         offsets: by organisation, debts that invoices took over, less what wallets paid.
         invoices: all that were finalised, by organisation and `<month>.<part>`.
@@ -123,6 +124,8 @@ class Billing:
     due: Counter[str] = field(default_factory=Counter)
     paid: Counter[str] = field(default_factory=Counter)
     open: Counter[tuple[str, int]] = field(default_factory=Counter)
+    said_open: Counter[str] = field(default_factory=Counter)
+    left_open: Counter[str] = field(default_factory=Counter)
     carried: dict[str, int] = field(default_factory=dict)
     offsets: Counter[str] = field(default_factory=Counter)
     invoices: set[tuple[str, str]] = field(default_factory=set)
@@ -219,6 +222,8 @@ class Billing:
     def _payment(self, record: Record, said: _Data) -> None:
         self.paid[said.org_id] += int(said.amount_picousd)
         left = self._settled(said)
+        self.said_open[said.org_id] += int(said.open_picousd)
+        self.left_open[said.org_id] += left
         if left != int(said.open_picousd) or left < 0:
             place = f"{at(record)}: a payment of invoice {said.invoice_number}"
             self._break(said.org_id, f"{place} leaves {said.open_picousd} picodollars open, not {left}")

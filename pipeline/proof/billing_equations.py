@@ -93,6 +93,8 @@ def _of_payments(found: Found) -> Iterator[Equation]:
     for org_id in sorted(billing.paid.keys() | entered.keys() | paid.keys()):
         values = {INVOICES.name: billing.paid[org_id], "receivable": entered[org_id], LEDGER_STATE.name: paid[org_id]}
         yield Equation("paid of invoices", values, is_money=True, org_id=org_id)
+        after = {INVOICES.name: billing.said_open[org_id], "what was due": billing.left_open[org_id]}
+        yield Equation("open after payments", after, is_money=True, org_id=org_id)
     for org_id in sorted(opened.keys() | left.keys()):
         values = {INVOICES.name: opened[org_id], LEDGER_STATE.name: left[org_id]}
         yield Equation("open of invoices", values, is_money=True, org_id=org_id)
