@@ -57,9 +57,9 @@ class BillingLocator:
             return billing.breaks.get(org_id) or billing.statements[org_id, equation.month].place
         if OWED in values:
             missing = f"{INVOICES.name}: nothing of {org_id} closes {equation.month}"
-            return billing.breaks.get(org_id) or self._invoice_amiss(org_id) or missing
+            return self._invoice_amiss(org_id) or billing.breaks.get(org_id) or missing
         if INVOICES.name in values or "invoices + drafts" in values:
-            return billing.breaks.get(org_id) or self._invoice_amiss(org_id)
+            return self._invoice_amiss(org_id) or billing.breaks.get(org_id)
         return None
 
     def _invoice_amiss(self, org_id: str) -> str | None:

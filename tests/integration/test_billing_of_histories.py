@@ -14,7 +14,7 @@ from tests.support.ledger import LedgerInMemory
 from tests.support.sink_tables import claim_of, store
 from tests.support.sink_world import KafkaRecord
 
-SEEDS = range(5)
+SEEDS = (0, 1, 3, 4, 6)  # all of them see months close
 KINDS = (
     "input_tokens",
     "output_tokens",
