@@ -1,4 +1,4 @@
-"""What the ledger asks billing to collect comes in, from `reload-requests`; what became of it goes out, as commands.
+"""What is to be collected comes in, from `reload-requests` and `invoices`; what became of it goes out, as commands.
 
 A stand-in for your payment service: it charges nobody, and says that everything was paid, or a share of it.
 
@@ -19,6 +19,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+COLLECTED = (
+    "usage-credits.reload.requested",
+    "usage-credits.purchase.requested",
+    "usage-credits.invoice.finalized",
+)
 BILLING = {"kind": "service", "id": "billing", "scopes": ["billing:write"]}
 
 
@@ -28,13 +33,15 @@ def collect(payment_id: str, org_id: str, amount_usd: str, fail_percent: int) ->
 
 
 def answer(request: dict[str, Any], fail_percent: int) -> dict[str, Any] | None:
-    """The command that answers a request, if there is anything to say."""
+    """The command that answers a request or an invoice, if there is anything to say."""
+    if request["type"] == "usage-credits.invoice.finalized":
+        return _pay_invoice(request["data"], fail_percent)
     data = request["data"]
     is_reload = request["type"] == "usage-credits.reload.requested"
     asked = {"reload_id": data["reload_id"]} if is_reload else {"purchase_id": data["purchase_id"]}
     (asked_id,) = asked.values()
     payment_id = f"payment-{asked_id}"
-    amount_usd = f"{Decimal(data['amount_picousd']).scaleb(-12):.2f}"
+    amount_usd = _usd(data["amount_picousd"])
     common = {"org_id": data["org_id"], "actor": BILLING, **asked}
     if collect(payment_id, data["org_id"], amount_usd, fail_percent):
         return {
@@ -50,9 +57,31 @@ def answer(request: dict[str, Any], fail_percent: int) -> dict[str, Any] | None:
     return None  # a purchase that was not paid: the owner hears of it from you, the ledger need not
 
 
+def _pay_invoice(invoice: dict[str, Any], fail_percent: int) -> dict[str, Any] | None:
+    """All that is due of it, at once."""
+    org_id, number, amount_usd = invoice["org_id"], invoice["number"], _usd(invoice["due_picousd"])
+    payment_id = f"payment-invoice-{number}"
+    if not collect(payment_id, org_id, amount_usd, fail_percent):
+        return None
+    return {
+        "command": "confirm_payment",
+        "command_id": f"paid-invoice-{number}",
+        "org_id": org_id,
+        "actor": BILLING,
+        "payment_id": payment_id,
+        "invoice_number": number,
+        "amount_usd": amount_usd,
+    }
+
+
+def _usd(picousd: str) -> str:
+    return f"{Decimal(picousd).scaleb(-12):.2f}"
+
+
 async def serve(servers: str, topic_prefix: str, group: str, fail_percent: int) -> None:
     consumer = AIOKafkaConsumer(
         topic_prefix + "reload-requests",
+        topic_prefix + "invoices",
         bootstrap_servers=servers,
         group_id=topic_prefix + group,
         isolation_level="read_committed",  # without it you collect what the ledger never said
@@ -63,6 +92,8 @@ async def serve(servers: str, topic_prefix: str, group: str, fail_percent: int) 
     async with consumer, producer:
         async for record in consumer:
             request = json.loads(record.value)
+            if request["type"] not in COLLECTED or request["data"].get("due_picousd") == "0":
+                continue
             command = answer(request, fail_percent)
             said = command["command"] if command else "not paid"
             print(f"{request['data']['org_id']}: {request['type']} -> {said}", flush=True)

@@ -89,7 +89,7 @@ LEDGER_ENTRIES = Topic("ledger-entries", "org_id", "LedgerEntry", "ledger", "bil
 INVOICES = Topic(
     "invoices",
     "org_id",
-    "InvoiceDrafted, InvoiceFinalized, InvoiceContinued, CreditNoteIssued, StatementIssued",
+    "InvoiceDrafted, InvoiceFinalized, InvoiceContinued, CreditNoteIssued, PaymentReceived, StatementIssued",
     "ledger",
     "billing, sink",
     kept_days=None,

@@ -104,12 +104,22 @@ class ChangePlan(_Command):
 
 
 class ConfirmPayment(_Command):
-    """Credits were bought and the payment is in; `purchase_id` is that of the purchase.requested it answers, if any."""
+    """A payment is in: for credits, or for the invoice that it names (R3, R38).
+
+    For credits, `purchase_id` is that of the purchase.requested it answers, if any.
+    """
 
     command: Literal["confirm_payment"] = "confirm_payment"
     payment_id: Identifier
     amount_usd: UsdAmount
     purchase_id: Identifier | None = None
+    invoice_number: Annotated[int, Field(ge=1)] | None = Field(default=None, description="not with purchase_id")
+
+    @model_validator(mode="after")
+    def _is_for_one_thing(self) -> "ConfirmPayment":
+        if self.purchase_id is not None and self.invoice_number is not None:
+            raise ValueError("at most one of purchase_id and invoice_number")
+        return self
 
 
 class ReportReloadPaid(_Command):

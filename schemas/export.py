@@ -26,6 +26,7 @@ from schemas.invoices import (
     InvoiceContinued,
     InvoiceDrafted,
     InvoiceFinalized,
+    PaymentReceived,
     StatementIssued,
 )
 from schemas.ledger import LedgerEntry, PurchaseRequested, ReloadRequested
@@ -65,6 +66,7 @@ EVENTS: tuple[type[LedgerEvent], ...] = (
     InvoiceFinalized,
     InvoiceContinued,
     CreditNoteIssued,
+    PaymentReceived,
     StatementIssued,
 )
 """What lies in a topic as a CloudEvent; its schema is named like its type."""

@@ -1,4 +1,4 @@
-"""What the ledger bills: drafts, invoices, credit notes and statements, as CloudEvents on `invoices`.
+"""What the ledger bills: drafts, invoices, credit notes, payments and statements, as CloudEvents on `invoices`.
 
 An invoice's amounts are those of its lines: exact ones are quantity times rate, rounded ones add up to the total to the
 cent. What is published is never changed. Source: docs/rules.md R6, R7, R39, R40; "Billing, in full".
@@ -135,6 +135,25 @@ class CreditNoteIssued(LedgerEvent):
     def identity(self) -> tuple[object, ...]:
         """One per number."""
         return (self.number,)
+
+
+class PaymentReceived(LedgerEvent):
+    """An invoice was paid, in part or whole.
+
+    Attributes:
+        open_picousd: what is then left to pay of it; below zero where credit notes took back more than was left.
+    """
+
+    TYPE: ClassVar[str] = "usage-credits.payment.received"
+
+    payment_id: Identifier
+    invoice_number: int = Field(ge=1)
+    amount_picousd: Picousd
+    open_picousd: Picousd
+
+    def identity(self) -> tuple[object, ...]:
+        """One per payment."""
+        return (self.payment_id,)
 
 
 class StatementIssued(LedgerEvent):

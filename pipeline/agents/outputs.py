@@ -29,7 +29,14 @@ from schemas.events import (
     LimitResumed,
     envelope,
 )
-from schemas.invoices import CreditNoteIssued, InvoiceContinued, InvoiceDrafted, InvoiceFinalized, StatementIssued
+from schemas.invoices import (
+    CreditNoteIssued,
+    InvoiceContinued,
+    InvoiceDrafted,
+    InvoiceFinalized,
+    PaymentReceived,
+    StatementIssued,
+)
 from schemas.ledger import LedgerEntry, PurchaseRequested, ReloadRequested
 from schemas.notifications import AutoReloadSuspended, BalanceLow, RequestsDigest, ThresholdReached
 from schemas.status import StatusRecord
@@ -57,6 +64,7 @@ TOPIC_OF: dict[type[LedgerEvent], Topic] = {
     InvoiceFinalized: INVOICES,
     InvoiceContinued: INVOICES,
     CreditNoteIssued: INVOICES,
+    PaymentReceived: INVOICES,
     StatementIssued: INVOICES,
 }
 

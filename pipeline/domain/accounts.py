@@ -181,7 +181,7 @@ def _refuse_what_may_not_be(command: Command, organization: Organization | None)
         return
     if isinstance(command, said.RegisterOrganization):
         raise Refused("already_registered", f"organization {org_id} is registered already")
-    if organization.status == "closed":
+    if organization.status == "closed" and not _is_about_an_invoice(command):
         reason = "already_closed" if isinstance(command, said.CloseOrganization) else "organization_closed"
         raise Refused(reason, f"organization {org_id} is closed")
     if organization.plan == "team" and isinstance(command, ENTERPRISE_ONLY):
@@ -191,6 +191,13 @@ def _refuse_what_may_not_be(command: Command, organization: Organization | None)
     moves_money = isinstance(command, NEVER_ZERO) or (isinstance(command, said.SetAutoReload) and command.enabled)
     if moves_money and not getattr(command, "amount_usd", None):
         raise Refused("amount_is_zero", "an amount of 0 moves nothing")
+
+
+def _is_about_an_invoice(command: Command) -> bool:
+    """What is invoiced is paid or taken back after closing too (reading 10)."""
+    return isinstance(command, said.IssueCreditNote) or (
+        isinstance(command, said.ConfirmPayment) and command.invoice_number is not None
+    )
 
 
 def _repeated(

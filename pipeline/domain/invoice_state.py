@@ -89,17 +89,34 @@ _quantities = attrgetter(*DraftLine.QUANTITIES)
 
 
 class Invoice(Cell):
-    """A finalised invoice that has a number: what credit notes refer to."""
+    """A finalised invoice that has a number: what credit notes and payments refer to."""
 
-    __slots__ = ("credited_picousd", "month", "number", "org_id", "part", "total_picousd")
+    __slots__ = (
+        "credited_picousd",
+        "month",
+        "number",
+        "offset_picousd",
+        "org_id",
+        "paid_picousd",
+        "part",
+        "total_picousd",
+    )
     KIND = "invoice"
     IDENTITY = ("org_id", "number")
-    FIELDS = ("month", "part", "total_picousd", "credited_picousd")
-    DEFAULTS: ClassVar[dict[str, Any]] = {"credited_picousd": 0}
+    FIELDS = ("month", "part", "total_picousd", "offset_picousd", "credited_picousd", "paid_picousd")
+    DEFAULTS: ClassVar[dict[str, Any]] = {"offset_picousd": 0, "credited_picousd": 0, "paid_picousd": 0}
 
     org_id: str
     number: int
     month: str
     part: int
     total_picousd: int
+    offset_picousd: int
+    """What the wallet paid when it was finalised."""
     credited_picousd: int
+    paid_picousd: int
+
+    @property
+    def open_picousd(self) -> int:
+        """What is left to pay; below zero where credit notes took back what was paid (reading 53)."""
+        return self.total_picousd - self.offset_picousd - self.credited_picousd - self.paid_picousd

@@ -1,7 +1,7 @@
-"""Invoices: what was charged to `unbilled` comes in; drafts, invoices, credit notes and their entries go out.
+"""Invoices: what was charged to `unbilled` comes in; drafts, invoices, credit notes, payments and entries go out.
 
 A draft is the lines of a charge month; charging adds to them and nothing else does. Finalised, they become an invoice
-and are forgotten. Source: docs/rules.md R6, R7, R9b, R39; readings 38-49.
+and are forgotten. Source: docs/rules.md R6, R7, R9b, R38, R39; readings 38-49, 52, 53.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from pipeline.domain.pricing import Rates
 from pipeline.domain.refusals import Refused
 from pipeline.domain.rules import Rules
 from pipeline.domain.state import Organization, OrganizationMonth, State
-from pipeline.domain.wallet import offset_invoice
+from pipeline.domain.wallet import offset_invoice, refuse_used_payment, remember_payment
 from schemas.events import LedgerEvent
 from schemas.invoices import (
     LINES_AT_ONCE,
@@ -24,6 +24,7 @@ from schemas.invoices import (
     InvoiceFinalized,
     InvoiceLine,
     InvoiceReason,
+    PaymentReceived,
     UsageLine,
 )
 from schemas.ledger import EntryCause
@@ -117,7 +118,8 @@ def _finalize(
     draft.invoices += 1
     organization.carried_picousd = min(sum_picousd, 0)
     is_zero = not (sum_picousd or carried_picousd or debt_picousd)
-    number = None if is_zero and rules.suppress_zero_invoices else _number(state, organization, draft, total_picousd)
+    is_numbered = not (is_zero and rules.suppress_zero_invoices)
+    number = _number(state, organization, draft, total_picousd, offset_picousd) if is_numbered else None
     cause = EntryCause(kind="invoice", id=f"{draft.month}.{draft.invoices}")
     booking = Booking(state, organization, wallet, at_micros, cause=cause)
     booking.events += [
@@ -151,7 +153,9 @@ def _finalize(
     return booking.events
 
 
-def _number(state: State, organization: Organization, draft: OrganizationMonth, total_picousd: int) -> int:
+def _number(
+    state: State, organization: Organization, draft: OrganizationMonth, total_picousd: int, offset_picousd: int
+) -> int:
     organization.invoice_number += 1
     invoice = Invoice(
         org_id=organization.org_id,
@@ -159,6 +163,7 @@ def _number(state: State, organization: Organization, draft: OrganizationMonth, 
         month=draft.month,
         part=draft.invoices,
         total_picousd=total_picousd,
+        offset_picousd=offset_picousd,
     )
     organization.invoices[invoice.number] = invoice
     state.touch(invoice)
@@ -237,7 +242,7 @@ def _continued(
     ]
 
 
-# Credit notes.
+# Credit notes and payments.
 
 
 def credit_note(booking: Booking, invoice_number: int, amount_picousd: int, note: str) -> list[LedgerEvent]:
@@ -247,9 +252,7 @@ def credit_note(booking: Booking, invoice_number: int, amount_picousd: int, note
         Refused: there is no such invoice, or not as much of it is left.
     """
     organization = booking.organization
-    invoice = organization.invoices.get(invoice_number)
-    if invoice is None:
-        raise Refused("unknown_invoice", f"{organization.org_id} has no invoice {invoice_number}")
+    invoice = _invoice(organization, invoice_number)
     left_picousd = invoice.total_picousd - invoice.credited_picousd
     if amount_picousd > left_picousd:
         raise Refused(
@@ -269,3 +272,38 @@ def credit_note(booking: Booking, invoice_number: int, amount_picousd: int, note
     )
     booking.enter_receivable("adjust", -amount_picousd, booking.month)
     return booking.events
+
+
+def pay(booking: Booking, invoice_number: int, payment_id: str, amount_picousd: int) -> list[LedgerEvent]:
+    """A customer paid an invoice, in part or whole: nothing goes to the wallet.
+
+    Raises:
+        Refused: the payment was taken before, there is no such invoice, or not as much of it is open.
+    """
+    organization = booking.organization
+    refuse_used_payment(booking.wallet, payment_id)
+    invoice = _invoice(organization, invoice_number)
+    if amount_picousd > invoice.open_picousd:
+        open_usd = usd_from_picousd(max(0, invoice.open_picousd))
+        raise Refused("more_than_due", f"of invoice {invoice_number} {open_usd} USD are open")
+    invoice.paid_picousd += amount_picousd
+    booking.state.touch(invoice)
+    remember_payment(booking, payment_id, "invoice", amount_picousd)
+    booking.events.append(
+        PaymentReceived.trusted(
+            **booking.stamp(),
+            payment_id=payment_id,
+            invoice_number=invoice_number,
+            amount_picousd=amount_picousd,
+            open_picousd=invoice.open_picousd,
+        )
+    )
+    booking.enter_receivable("payment", -amount_picousd, booking.month)
+    return booking.events
+
+
+def _invoice(organization: Organization, invoice_number: int) -> Invoice:
+    invoice = organization.invoices.get(invoice_number)
+    if invoice is None:
+        raise Refused("unknown_invoice", f"{organization.org_id} has no invoice {invoice_number}")
+    return invoice

@@ -25,6 +25,9 @@ from schemas.notifications import BalanceLow
 NEVER_PICOUSD = -(10**39)
 """A watch no balance falls to: nothing needs to be looked at."""
 
+BOUGHT = ("purchase", "reload")
+"""Payments that bought credits, and so have a lot."""
+
 # Usage.
 
 
@@ -82,9 +85,9 @@ def request_purchase(booking: Booking, amount_picousd: int, command_id: str, act
 def purchase(booking: Booking, payment_id: str, amount_picousd: int) -> list[LedgerEvent]:
     """A payment is in: it is credited, and auto-reload that was suspended goes on. On any plan: the money is ours."""
     _not_zero(amount_picousd)
-    _unused(booking, payment_id)
+    refuse_used_payment(booking.wallet, payment_id)
     lot = credit(booking, "purchase", "paid", amount_picousd)
-    _remember(booking, payment_id, "purchase", amount_picousd, lot)
+    remember_payment(booking, payment_id, "purchase", amount_picousd, lot.lot_id)
     booking.wallet.reload_suspended = False
     return _looked(booking)
 
@@ -101,10 +104,10 @@ def grant(booking: Booking, amount_picousd: int, expires_at_micros: int | None) 
 def refund(booking: Booking, payment_id: str, purchase_payment_id: str, amount_picousd: int) -> list[LedgerEvent]:
     """Money goes back for a purchase or reload, at most its unburnt rest."""
     _not_zero(amount_picousd)
-    _unused(booking, payment_id)
+    refuse_used_payment(booking.wallet, payment_id)
     wallet = booking.wallet
     bought = wallet.payments.get(purchase_payment_id)
-    if bought is None or bought.kind == "refund":
+    if bought is None or bought.kind not in BOUGHT:
         raise Refused("unknown_payment", f"no purchase was paid by {purchase_payment_id}")
     lot = wallet.lots.get(bought.lot_id)
     rest = lot.rest_picousd if lot is not None else 0
@@ -113,7 +116,7 @@ def refund(booking: Booking, payment_id: str, purchase_payment_id: str, amount_p
     debit_lot(booking, "refund", lot, amount_picousd)
     bought.refunded_picousd += amount_picousd
     booking.state.touch(bought)
-    _remember(booking, payment_id, "refund", amount_picousd, lot)
+    remember_payment(booking, payment_id, "refund", amount_picousd, lot.lot_id)
     return _looked(booking)
 
 
@@ -145,7 +148,7 @@ def close(booking: Booking) -> list[LedgerEvent]:
     """The organisation is closed: no more reloads, and what is paid and unburnt goes back (R9b)."""
     wallet = booking.wallet
     wallet.reload_enabled = wallet.reload_suspended = False
-    bought = {payment.lot_id: payment for payment in wallet.payments.values() if payment.kind != "refund"}
+    bought = {payment.lot_id: payment for payment in wallet.payments.values() if payment.kind in BOUGHT}
     for lot in sorted(wallet.lots.values(), key=Lot.burns):
         if lot.kind == "paid":
             payment = bought[lot.lot_id]
@@ -171,11 +174,11 @@ def reload_paid(booking: Booking, reload_id: str, payment_id: str, amount_picous
     """Billing answers: paid. It is credited once, however late, and the balance is looked at again."""
     _not_zero(amount_picousd)
     reload = reloads.to_answer(booking.wallet, reload_id, "paid")
-    _unused(booking, payment_id)
+    refuse_used_payment(booking.wallet, payment_id)
     reloads.take_answer(booking, reload, "paid", amount_picousd)
     cause = EntryCause(kind="reload", id=reload_id)
     lot = credit(booking, "purchase", "paid", amount_picousd, cause=cause)
-    _remember(booking, payment_id, "reload", amount_picousd, lot)
+    remember_payment(booking, payment_id, "reload", amount_picousd, lot.lot_id)
     booking.wallet.reload_suspended = False
     return _looked(booking)
 
@@ -332,16 +335,27 @@ def _not_zero(amount_picousd: int) -> None:
         raise Refused("amount_is_zero", "an amount of 0 moves nothing")
 
 
-def _unused(booking: Booking, payment_id: str) -> None:
-    used = booking.wallet.payments.get(payment_id)
+def refuse_used_payment(wallet: Wallet, payment_id: str) -> None:
+    """A payment id is used once, for ever (R38b).
+
+    Raises:
+        Refused: it was.
+    """
+    used = wallet.payments.get(payment_id)
     if used is not None:
-        raise Refused("payment_id_used", f"payment {payment_id} was taken before, as a {used.kind}")
+        raise Refused("payment_id_used", f"payment {payment_id} was taken before: {used.kind}")
 
 
-def _remember(booking: Booking, payment_id: str, kind: PaymentKind, amount_picousd: int, lot: Lot) -> None:
+# Payments.
+
+
+def remember_payment(
+    booking: Booking, payment_id: str, kind: PaymentKind, amount_picousd: int, lot_id: str = ""
+) -> None:
+    """Its id is used from now on, and what it moved known."""
     wallet = booking.wallet
     payment = Payment(
-        org_id=wallet.org_id, payment_id=payment_id, kind=kind, amount_picousd=amount_picousd, lot_id=lot.lot_id
+        org_id=wallet.org_id, payment_id=payment_id, kind=kind, amount_picousd=amount_picousd, lot_id=lot_id
     )
     wallet.payments[payment_id] = payment
     booking.state.touch(payment)

@@ -5,7 +5,7 @@ Source: docs/rules.md R3-R5, R37a, R38b, R39.
 
 from pipeline.domain import wallet
 from pipeline.domain.change import Change, usd_or_none
-from pipeline.domain.invoicing import credit_note
+from pipeline.domain.invoicing import credit_note, pay
 from schemas.commands import (
     Actor,
     Adjust,
@@ -29,10 +29,23 @@ def buy_credits(change: Change, command: BuyCredits, actor: Actor) -> None:
 
 
 def confirm_payment(change: Change, command: ConfirmPayment) -> None:
-    """Money is in."""
+    """Money is in: for credits, or for an invoice (R38)."""
+    if command.invoice_number is not None:
+        _pay_invoice(change, command, command.invoice_number)
+        return
     _before(change)
     change.events += wallet.purchase(change.booking(), command.payment_id, command.amount_usd)
     _after(change, payment_id=command.payment_id, amount_usd=usd_from_picousd(command.amount_usd))
+
+
+def _pay_invoice(change: Change, command: ConfirmPayment, invoice_number: int) -> None:
+    change.events += pay(change.booking(), invoice_number, command.payment_id, command.amount_usd)
+    change.after = {
+        "payment_id": command.payment_id,
+        "invoice_number": invoice_number,
+        "amount_usd": usd_from_picousd(command.amount_usd),
+        "open_usd": usd_from_picousd(change.organization.invoices[invoice_number].open_picousd),
+    }
 
 
 def report_reload_paid(change: Change, command: ReportReloadPaid) -> None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pipeline.domain.cell import Cell
 
 LotKind = Literal["paid", "promotional", "correction"]
-PaymentKind = Literal["purchase", "reload", "refund"]
+PaymentKind = Literal["purchase", "reload", "refund", "invoice"]
 ReloadStatus = Literal["requested", "paid", "failed", "unanswered"]
 
 ALWAYS_PICOUSD = 10**39
@@ -48,13 +48,16 @@ class Lot(Cell):
 
 
 class Payment(Cell):
-    """A payment id that was used, for ever; of a purchase or reload, its lot and what of it was refunded."""
+    """A payment id that was used, for ever; of a purchase or reload, its lot and what of it was refunded.
+
+    A payment of an invoice moved no lot: `lot_id` is empty.
+    """
 
     __slots__ = ("amount_picousd", "kind", "lot_id", "org_id", "payment_id", "refunded_picousd")
     KIND = "payment"
     IDENTITY = ("org_id", "payment_id")
     FIELDS = ("kind", "amount_picousd", "lot_id", "refunded_picousd")
-    DEFAULTS: ClassVar[dict[str, Any]] = {"refunded_picousd": 0}
+    DEFAULTS: ClassVar[dict[str, Any]] = {"lot_id": "", "refunded_picousd": 0}
 
     org_id: str
     payment_id: str

@@ -26,6 +26,7 @@ _SCHEMAS = {
         "invoice.finalized",
         "invoice.continued",
         "credit_note.issued",
+        "payment.received",
         "statement.issued",
     ),
     "reload-requests": ("reload.requested", "purchase.requested"),

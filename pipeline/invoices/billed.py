@@ -1,4 +1,4 @@
-"""What was billed, as it is shown: an invoice with its lines and credit notes, a statement; all amounts in picodollars.
+"""What was billed, as it is shown: an invoice with all that belongs to it, a statement; amounts in picodollars.
 
 The views of sinks/migrations hold the same in dollars; reading.py brings it here. Source: docs/rules.md R39, R40;
 "Billing, in full".
@@ -42,6 +42,15 @@ class CreditNote(NamedTuple):
     at_micros: int
 
 
+class Payment(NamedTuple):
+    """What a customer paid of an invoice."""
+
+    payment_id: str
+    invoice_number: int
+    amount_picousd: int
+    at_micros: int
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Lines of one usage month, product and price id, which follow each other; all three empty for what is no usage."""
@@ -64,7 +73,8 @@ class Invoice:
         part: counts the invoices of the month; `number` those of the organisation, None where it has none.
         at_micros: when it was finalised or drafted; None while the month runs.
         exact_picousd: what its usage costs.
-        lines: empty where only invoices are listed.
+        credited_picousd, paid_picousd: of what is due, taken back by credit notes, and paid by the customer.
+        lines, credit_notes, payments: empty where only invoices are listed.
     """
 
     org_id: str
@@ -79,8 +89,11 @@ class Invoice:
     carried_picousd: int
     offset_picousd: int
     due_picousd: int
+    credited_picousd: int = 0
+    paid_picousd: int = 0
     lines: tuple[Line, ...] = ()
     credit_notes: tuple[CreditNote, ...] = ()
+    payments: tuple[Payment, ...] = ()
 
     @property
     def name(self) -> str:
@@ -100,8 +113,14 @@ class Invoice:
         return self.sum_picousd - sum(line.exact_picousd for line in self.lines)
 
     @property
-    def credited_picousd(self) -> int:
-        return sum(note.amount_picousd for note in self.credit_notes)
+    def open_picousd(self) -> int:
+        """What is left to pay; below zero the customer has a credit."""
+        return self.due_picousd - self.credited_picousd - self.paid_picousd
+
+    @property
+    def is_settled(self) -> bool:
+        """Something was paid or taken back of it."""
+        return bool(self.credited_picousd or self.paid_picousd)
 
     def is_prior(self, group: Group) -> bool:
         """Usage of a month whose books were closed when it came (R19)."""

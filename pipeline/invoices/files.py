@@ -23,17 +23,17 @@ def document_of(invoice: Invoice) -> dict[str, Any]:
     return {
         **head_of(invoice),
         "rounding_usd": usd_from_picousd(invoice.rounding_picousd),
-        "credited_usd": usd_from_picousd(invoice.credited_picousd),
         "lines": [_line(line) for line in invoice.lines],
         "credit_notes": [_dollars(note._asdict()) for note in invoice.credit_notes],
+        "payments": [_dollars(payment._asdict()) for payment in invoice.payments],
     }
 
 
 def head_of(invoice: Invoice) -> dict[str, Any]:
     """One without its lines, as `list` has it."""
     names = ("org_id", "month", "part", "state", "number", "reason", "at_micros")
-    amounts = ("exact_picousd", "total_picousd", "carried_picousd", "offset_picousd", "due_picousd")
-    return _dollars({name: getattr(invoice, name) for name in (*names, *amounts)})
+    amounts = ("exact", "total", "carried", "offset", "due", "credited", "paid", "open")
+    return _dollars({name: getattr(invoice, name) for name in (*names, *(f"{amount}_picousd" for amount in amounts))})
 
 
 def document_of_statement(statement: Statement) -> dict[str, Any]:

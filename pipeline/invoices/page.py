@@ -56,6 +56,7 @@ def _article(number: int, invoice: Invoice) -> str:
 {"".join(_lines(invoice))}</table>
 {_sums(invoice)}
 {_credit_notes(invoice)}
+{_payments(invoice)}
 {_foot(invoice)}
 </article>"""
 
@@ -70,10 +71,13 @@ def _head(invoice: Invoice) -> str:
         facts["Because"] = REASONS[invoice.reason]
     facts["Amounts"] = "US dollars, without tax"
     draft = "" if is_final else '<p class="draft">Not an invoice: what it would be now. Usage is still added to it.</p>'
+    label, amount = "Due" if is_final else "So far", invoice.due_picousd
+    if invoice.is_settled:
+        label, amount = "Open", invoice.open_picousd
     told = "".join(f"<div><dt>{name}</dt><dd>{escape(fact)}</dd></div>" for name, fact in facts.items())
     return f"""<header>
 <div><h1>{title}</h1><div class="whose">{escape(invoice.org_id)}</div></div>
-<div class="due"><span class="label">{"Due" if is_final else "So far"}</span><b>{cents(invoice.due_picousd)}</b></div>
+<div class="due"><span class="label">{label}</span><b>{cents(amount)}</b></div>
 </header>{draft}
 <dl class="facts">{told}</dl>"""
 
@@ -119,6 +123,12 @@ def _sums(invoice: Invoice) -> str:
         if invoice.offset_picousd:
             rows.append(("gap", "Paid from the wallet", cents(-invoice.offset_picousd)))
         rows.append(("due", "Due", cents(invoice.due_picousd)))
+        if invoice.credited_picousd:
+            rows.append(("", "Taken back by credit notes", cents(-invoice.credited_picousd)))
+        if invoice.paid_picousd:
+            rows.append(("", "Paid", cents(-invoice.paid_picousd)))
+        if invoice.is_settled:
+            rows.append(("due", "Open", cents(invoice.open_picousd)))
     else:
         rows.append(("due", "So far", cents(invoice.total_picousd)))
     cells = "".join(f'<tr class="{kind}"><td>{name}</td><td class="n">{usd}</td></tr>\n' for kind, name, usd in rows)
@@ -139,6 +149,20 @@ def _credit_notes(invoice: Invoice) -> str:
 <th class="n">Issued (UTC)</th><th class="n">Amount</th></tr></thead>
 <tbody>{rows}</tbody></table>
 <table class="sums end"><tr class="rule"><td>Total, credit notes taken off</td><td class="n">{left}</td></tr></table>"""
+
+
+def _payments(invoice: Invoice) -> str:
+    if not invoice.payments:
+        return ""
+    rows = "".join(
+        f'<tr><td class="line"></td><td>{escape(payment.payment_id)}</td><td class="n">{day(payment.at_micros)}</td>'
+        f'<td class="n">{cents(payment.amount_picousd)}</td></tr>\n'
+        for payment in invoice.payments
+    )
+    return f"""<h2>Payments</h2>
+<table><thead><tr><th class="line"></th><th>Payment</th>
+<th class="n">Received (UTC)</th><th class="n">Amount</th></tr></thead>
+<tbody>{rows}</tbody></table>"""
 
 
 def _foot(invoice: Invoice) -> str:

@@ -1,4 +1,4 @@
-"""Whom and which month comes in; invoices, drafts, credit notes and statements out of ClickHouse's views go out.
+"""Whom and which month comes in; invoices, drafts and statements out of ClickHouse's views go out.
 
 What is finalised is read as it was published. What is not is read as it stands now: the account `unbilled` says how
 much, `draft_lines` for what. Source: docs/rules.md R39, R40, R42.
@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, get_args
 
 from pipeline.domain.invoicing import rounded
-from pipeline.invoices.billed import CreditNote, Invoice, Line, State, Statement, UsageOfLine, UsageSum
+from pipeline.invoices.billed import CreditNote, Invoice, Line, Payment, State, Statement, UsageOfLine, UsageSum
 from schemas.instants import micros_from_datetime
 from schemas.invoices import TokenKind
 from schemas.money import picousd_from_usd
@@ -27,8 +27,10 @@ _WANTED = """
 _FINALIZED = f"""
 SELECT
     org_id, month, part, state, number, reason, at,
-    exact_usd, total_usd, carried_usd, offset_usd, due_usd
+    exact_usd, total_usd, carried_usd, offset_usd, due_usd,
+    ifNull(credited_usd, toDecimal128(0, 12)), ifNull(paid_usd, toDecimal128(0, 12))
 FROM invoices
+LEFT JOIN (SELECT org_id, month, part, credited_usd, paid_usd FROM open_invoices) AS settled USING (org_id, month, part)
 WHERE state = 'finalized' AND {_WANTED} AND ({{number:UInt64}} = 0 OR number = {{number:UInt64}})
 ORDER BY org_id, month, part
 """
@@ -71,6 +73,13 @@ SELECT number, invoice_number, amount_usd, note, at
 FROM credit_notes
 WHERE org_id = {org:String} AND invoice_number = {number:UInt64}
 ORDER BY number
+"""
+
+_PAYMENTS = """
+SELECT payment_id, invoice_number, amount_usd, at
+FROM invoice_payments
+WHERE org_id = {org:String} AND invoice_number = {number:UInt64}
+ORDER BY org_seq
 """
 
 _STATEMENTS = """
@@ -118,16 +127,17 @@ def invoices(client: Any, wanted: Wanted) -> list[Invoice]:
 
 
 def in_full(client: Any, invoice: Invoice) -> Invoice:
-    """The same with its lines and credit notes."""
+    """The same with its lines, credit notes and payments."""
     named = {"org": invoice.org_id, "month": invoice.month, "part": invoice.part}
     if invoice.state != "finalized":
         return replace(invoice, lines=tuple(_draft_lines(invoice.month, _rows(client, _DRAFT_LINES, named))))
     lines = tuple(Line._make(row) for row in _rows(client, _LINES, named))
-    notes: tuple[CreditNote, ...] = ()
-    if invoice.number is not None:
-        number = {"org": invoice.org_id, "number": invoice.number}
-        notes = tuple(CreditNote._make(row) for row in _rows(client, _CREDIT_NOTES, number))
-    return replace(invoice, lines=lines, credit_notes=notes)
+    if invoice.number is None:
+        return replace(invoice, lines=lines)
+    number = {"org": invoice.org_id, "number": invoice.number}
+    notes = tuple(CreditNote._make(row) for row in _rows(client, _CREDIT_NOTES, number))
+    payments = tuple(Payment._make(row) for row in _rows(client, _PAYMENTS, number))
+    return replace(invoice, lines=lines, credit_notes=notes, payments=payments)
 
 
 def statements(client: Any, org_id: str, month: str) -> list[Statement]:

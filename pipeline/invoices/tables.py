@@ -32,27 +32,33 @@ _MONTHS_ABREAST = 4
 
 def list_of(invoices: Sequence[Invoice]) -> RenderableType:
     """A line each."""
-    made = table("organisation", "month", "number", "state", "exact", "total", "offset", "due", right=(2, 4, 5, 6, 7))
+    made = table("organisation", "month", "number", "state", "exact", "total", "due", "open", right=(2, 4, 5, 6, 7))
     exact = exact_for_people(invoice.exact_picousd for invoice in invoices)
     for invoice, exact_usd in zip(invoices, exact, strict=True):
         month = invoice.month if invoice.part == 1 else f"{invoice.month}.{invoice.part}"
         number = "–" if invoice.number is None else str(invoice.number)
-        amounts = (cents(invoice.total_picousd), cents(invoice.offset_picousd), cents(invoice.due_picousd))
+        amounts = (cents(invoice.total_picousd), cents(invoice.due_picousd), _open(invoice))
         made.add_row(invoice.org_id, month, number, invoice.state, exact_usd, *amounts)
     return apart(made)
+
+
+def _open(invoice: Invoice) -> str:
+    """Nothing is to be paid of what is no invoice yet, or has no number."""
+    return "–" if invoice.number is None else cents(invoice.open_picousd)
 
 
 # One invoice.
 
 
 def page_of(invoice: Invoice) -> RenderableType:
-    """All of it: lines, how they come to what is due, credit notes."""
+    """All of it: lines, how they come to what is due and open, credit notes, payments."""
     part = f", part {invoice.part}" if invoice.part > 1 else ""
     return Stack(
         title(f"{invoice.org_id}: {invoice.name}", f"{invoice.month}{part}, {state_of(invoice)}"),
         _lines(invoice),
         _sums(invoice),
         *_credit_notes(invoice),
+        *_payments(invoice),
     )
 
 
@@ -104,6 +110,12 @@ def _sums(invoice: Invoice) -> RenderableType:
     if invoice.state == "finalized":
         made.add_row("paid from the wallet", cents(-invoice.offset_picousd))
         made.add_row(Text("due", "bold"), Text(cents(invoice.due_picousd), "bold"))
+        if invoice.is_settled:
+            if invoice.credited_picousd:
+                made.add_row("taken back by credit notes", cents(-invoice.credited_picousd))
+            if invoice.paid_picousd:
+                made.add_row("paid", cents(-invoice.paid_picousd))
+            made.add_row(Text("open", "bold"), Text(cents(invoice.open_picousd), "bold"))
     return apart(made)
 
 
@@ -115,6 +127,15 @@ def _credit_notes(invoice: Invoice) -> Iterator[RenderableType]:
         made.add_row(str(note.number), minute(note.at_micros), Text(note.note), cents(-note.amount_picousd))
     made.add_section()
     made.add_row("", "", "total, credit notes taken off", cents(invoice.total_picousd - invoice.credited_picousd))
+    yield apart(made)
+
+
+def _payments(invoice: Invoice) -> Iterator[RenderableType]:
+    if not invoice.payments:
+        return
+    made = table("payment", "received", "amount", right=(2,))
+    for payment in invoice.payments:
+        made.add_row(Text(payment.payment_id), minute(payment.at_micros), cents(payment.amount_picousd))
     yield apart(made)
 
 

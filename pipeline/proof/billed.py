@@ -1,6 +1,6 @@
-"""What was billed: records of `invoices` in; sums of invoices, their lines, credit notes and statements out.
+"""What was billed: records of `invoices` in; sums of invoices, their lines, credit notes, payments and statements out.
 
-Plain additions, as in published.py. Source: docs/rules.md R39-R41; "Billing, in full", readings 42-50.
+Plain additions, as in published.py. Source: docs/rules.md R39-R41; "Billing, in full", readings 42-54.
 """
 
 from collections import Counter, defaultdict
@@ -13,6 +13,7 @@ import msgspec
 from pipeline.proof.records import at, read
 from pipeline.proof.sums import OrganizationMonth
 from pipeline.reading import Record
+from schemas.instants import parse_instant
 
 _MOVED = ("purchase", "grant", "burn", "refund", "adjust", "offset", "expiry")
 """What a statement says between opening and closing."""
@@ -25,12 +26,16 @@ class _Line(msgspec.Struct, gc=False):
 
 
 class _Data(msgspec.Struct, gc=False):
-    """All that the five types say, as far as it is added up here."""
+    """All that the six types say, as far as it is added up here."""
 
     org_id: str
+    org_seq: int = 0
+    at: str = ""
     month: str = ""
     part: int = 0
     number: int | None = None
+    invoice_number: int = 0
+    reason: str = ""
     of: str = ""
     line_count: int = 0
     lines: list[_Line] = []
@@ -39,6 +44,7 @@ class _Data(msgspec.Struct, gc=False):
     carried_picousd: str = "0"
     due_picousd: str = "0"
     amount_picousd: str = "0"
+    open_picousd: str = "0"
     opening_picousd: str = "0"
     purchase_picousd: str = "0"
     grant_picousd: str = "0"
@@ -100,10 +106,14 @@ class Billing:
     """What the invoices of one partition add up to.
 
     Attributes:
-        due: by organisation, what is due less credit notes.
+        due: by organisation, what is due less credit notes and payments; `paid` is the payments alone.
+        open: the same of each invoice, by its number.
+        said_open, left_open: by organisation, what payments say is open after each of them, and what was.
         carried: by organisation, what its last invoice carried on.
         offsets: by organisation, debts that invoices took over, less what wallets paid.
         invoices: all that were finalised, by organisation and `<month>.<part>`.
+        finalized: the number of the last one of an organisation and charge month; `stated`: how many statements.
+        closes: when each month closed, where anything was published of that.
         breaks: of each organisation, the first event that does not go on from those before it.
     """
 
@@ -112,9 +122,16 @@ class Billing:
     months: defaultdict[OrganizationMonth, InvoicedMonth] = field(default_factory=lambda: defaultdict(InvoicedMonth))
     statements: dict[OrganizationMonth, Statement] = field(default_factory=dict)
     due: Counter[str] = field(default_factory=Counter)
+    paid: Counter[str] = field(default_factory=Counter)
+    open: Counter[tuple[str, int]] = field(default_factory=Counter)
+    said_open: Counter[str] = field(default_factory=Counter)
+    left_open: Counter[str] = field(default_factory=Counter)
     carried: dict[str, int] = field(default_factory=dict)
     offsets: Counter[str] = field(default_factory=Counter)
     invoices: set[tuple[str, str]] = field(default_factory=set)
+    finalized: dict[OrganizationMonth, int] = field(default_factory=dict)
+    stated: Counter[OrganizationMonth] = field(default_factory=Counter)
+    closes: dict[str, int] = field(default_factory=dict)
     breaks: dict[str, str] = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
     _closings: dict[str, int] = field(default_factory=dict)
@@ -137,7 +154,9 @@ class Billing:
                 case "usage-credits.invoice.continued" if said.of == "invoice":
                     self._lines(at(record), said)
                 case "usage-credits.credit_note.issued":
-                    self.due[said.org_id] -= int(said.amount_picousd)
+                    self._settled(said)
+                case "usage-credits.payment.received":
+                    self._payment(record, said)
                 case "usage-credits.statement.issued":
                     self._statement(record, said)
 
@@ -151,7 +170,11 @@ class Billing:
         self.carried[org_id] = int(said.carried_picousd)
         self.offsets[org_id] -= int(said.offset_picousd)
         self.invoices.add((org_id, f"{said.month}.{said.part}"))
+        self.finalized[org_id, said.month] = said.org_seq
+        if said.reason == "month_closed":
+            self.closes[said.month] = parse_instant(said.at)
         if said.number is not None:
+            self.open[org_id, said.number] = int(said.due_picousd)
             last = self._numbers.get(org_id, 0)
             if said.number != last + 1:
                 self._break(org_id, f"{place} has number {said.number}, the one before it {last}")
@@ -189,12 +212,30 @@ class Billing:
                     f"{invoice.sum_picousd} rounded picodollars",
                 )
 
+    def _settled(self, said: _Data) -> int:
+        """A credit note or payment: what of its invoice is open after it."""
+        amount, invoice = int(said.amount_picousd), (said.org_id, said.invoice_number)
+        self.due[said.org_id] -= amount
+        self.open[invoice] -= amount
+        return self.open[invoice]
+
+    def _payment(self, record: Record, said: _Data) -> None:
+        self.paid[said.org_id] += int(said.amount_picousd)
+        left = self._settled(said)
+        self.said_open[said.org_id] += int(said.open_picousd)
+        self.left_open[said.org_id] += left
+        if left != int(said.open_picousd) or left < 0:
+            place = f"{at(record)}: a payment of invoice {said.invoice_number}"
+            self._break(said.org_id, f"{place} leaves {said.open_picousd} picodollars open, not {left}")
+
     def _statement(self, record: Record, said: _Data) -> None:
         org_id, opening = said.org_id, int(said.opening_picousd)
         before = self._closings.get(org_id, 0)
         moved = sum(int(getattr(said, f"{name}_picousd")) for name in _MOVED)
         place = f"{at(record)}: the statement of {said.month}"
         self.statements[org_id, said.month] = Statement(place, before, opening, moved, int(said.closing_picousd))
+        self.stated[org_id, said.month] += 1
+        self.closes[said.month] = parse_instant(said.at)
         self._closings[org_id] = int(said.closing_picousd)
         if opening != before:
             self._break(org_id, f"{place} opens with {opening} picodollars, the one before it closed with {before}")

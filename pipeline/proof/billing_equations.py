@@ -1,13 +1,14 @@
 """The equations of billing: what was found of a partition comes in; what must be equal, by place, comes out.
 
-Source: docs/rules.md R38-R41; "Billing, in full", readings 38, 43-50.
+Source: docs/rules.md R38-R41; "Billing, in full", readings 38, 41, 43-54.
 """
 
 from collections import Counter
 from collections.abc import Iterator
 
+from pipeline.proof.closing import of_closed_months
 from pipeline.proof.equation import CLICKHOUSE, Equation, Found
-from pipeline.topics import INVOICES, LEDGER_ENTRIES
+from pipeline.topics import INVOICES, LEDGER_ENTRIES, LEDGER_STATE
 
 LINES = "their lines"
 
@@ -20,7 +21,14 @@ def of_billing(found: Found) -> Iterator[Equation]:
     ):
         name = "ledger entries" if topic == LEDGER_ENTRIES.name else "drafts, invoices, statements"
         yield Equation(name, {topic: count, CLICKHOUSE: found.billed.counts[topic]})
-    for equation in (*_of_invoices(found), *_of_offsets(found), *_of_statements(found), *_of_double_entry(found)):
+    for equation in (
+        *_of_invoices(found),
+        *_of_offsets(found),
+        *_of_payments(found),
+        *_of_statements(found),
+        *of_closed_months(found),
+        *_of_double_entry(found),
+    ):
         if any(equation.values.values()):
             yield equation
 
@@ -68,6 +76,28 @@ def _of_offsets(found: Found) -> Iterator[Equation]:
             "receivable": moved[org_id, "receivable"],
         }
         yield Equation("set against invoices", values, is_money=True, org_id=org_id)
+
+
+def _of_payments(found: Found) -> Iterator[Equation]:
+    """Per organisation: what customers paid of invoices, and what of them is open (reading 52)."""
+    billing, memory, entered = found.published.billing, found.remembered.invoices, Counter[str]()
+    for (org_id, _, account, kind), amount in found.published.entries.sums.items():
+        if (account, kind) == ("receivable", "payment"):
+            entered[org_id] -= amount
+    opened, left, paid = Counter[str](), Counter[str](), Counter[str]()
+    for (org_id, _), open_picousd in billing.open.items():
+        opened[org_id] += open_picousd
+    for invoice in memory:
+        left[invoice.org_id] += invoice.open_picousd
+        paid[invoice.org_id] += int(invoice.paid_picousd)
+    for org_id in sorted(billing.paid.keys() | entered.keys() | paid.keys()):
+        values = {INVOICES.name: billing.paid[org_id], "receivable": entered[org_id], LEDGER_STATE.name: paid[org_id]}
+        yield Equation("paid of invoices", values, is_money=True, org_id=org_id)
+        after = {INVOICES.name: billing.said_open[org_id], "what was due": billing.left_open[org_id]}
+        yield Equation("open after payments", after, is_money=True, org_id=org_id)
+    for org_id in sorted(opened.keys() | left.keys()):
+        values = {INVOICES.name: opened[org_id], LEDGER_STATE.name: left[org_id]}
+        yield Equation("open of invoices", values, is_money=True, org_id=org_id)
 
 
 def _of_statements(found: Found) -> Iterator[Equation]:

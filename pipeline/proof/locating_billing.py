@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.proof.closing import OWED
 from pipeline.proof.equation import CLICKHOUSE, Equation, Found
 from pipeline.proof.records import at, read
 from pipeline.proof.stored_billing import TABLES, StoredBilling, StoredEvent
@@ -54,8 +55,11 @@ class BillingLocator:
         billing = self.found.published.billing
         if "the statement" in values:
             return billing.breaks.get(org_id) or billing.statements[org_id, equation.month].place
+        if OWED in values:
+            missing = f"{INVOICES.name}: nothing of {org_id} closes {equation.month}"
+            return self._invoice_amiss(org_id) or billing.breaks.get(org_id) or missing
         if INVOICES.name in values or "invoices + drafts" in values:
-            return billing.breaks.get(org_id) or self._invoice_amiss(org_id)
+            return self._invoice_amiss(org_id) or billing.breaks.get(org_id)
         return None
 
     def _invoice_amiss(self, org_id: str) -> str | None:

@@ -29,13 +29,28 @@ from pipeline.proof.stored_billing import BilledSums, StoredBilling
 from pipeline.proof.sums import Sums
 from pipeline.reading import Ends, Reader, open_reader, places
 from pipeline.settings import Settings
-from pipeline.topics import DEAD_LETTERS, INVOICES, LEDGER_ENTRIES, LEDGER_STATE, PRICED_USAGE, USAGE_EVENTS
+from pipeline.topics import (
+    ACCOUNT_EVENTS,
+    DEAD_LETTERS,
+    INVOICES,
+    LEDGER_ENTRIES,
+    LEDGER_STATE,
+    PRICED_USAGE,
+    USAGE_EVENTS,
+)
 from pipeline.topics_admin import check_topics
 from schemas.instants import MICROS_PER_MINUTE
 from schemas.month import Month
 from sinks.clickhouse import ClickHouse
 
-_CUT = (LEDGER_STATE.name, PRICED_USAGE.name, LEDGER_ENTRIES.name, INVOICES.name, DEAD_LETTERS.name)
+_CUT = (
+    LEDGER_STATE.name,
+    PRICED_USAGE.name,
+    LEDGER_ENTRIES.name,
+    INVOICES.name,
+    ACCOUNT_EVENTS.name,
+    DEAD_LETTERS.name,
+)
 _LOOK_AGAIN_SECONDS = 0.2
 
 _NEVER_BEGUN = EngineCell(mode="live", partitions=0, usage=0, commands=0)

@@ -1,6 +1,6 @@
 """What was published: records of `priced-usage`, `ledger-entries`, `dead-letters` and `usage-events` in, sums out.
 
-Those of `invoices` are added up in billed.py.
+Those of `invoices` are added up in billed.py, those of `account-events` in plans.py.
 
 Plain additions over what lies in Kafka; nothing here knows how the ledger came to it.
 """
@@ -15,10 +15,19 @@ import msgspec
 from pipeline.agents.decoding import decode_record
 from pipeline.engine.records import is_tick
 from pipeline.proof.billed import Billing
+from pipeline.proof.plans import Plans
 from pipeline.proof.records import at, read
 from pipeline.proof.sums import OrganizationMonth, Sums
 from pipeline.reading import Record
-from pipeline.topics import ACCOUNT_COMMANDS, DEAD_LETTERS, INVOICES, LEDGER_ENTRIES, PRICED_USAGE, USAGE_EVENTS
+from pipeline.topics import (
+    ACCOUNT_COMMANDS,
+    ACCOUNT_EVENTS,
+    DEAD_LETTERS,
+    INVOICES,
+    LEDGER_ENTRIES,
+    PRICED_USAGE,
+    USAGE_EVENTS,
+)
 from schemas.dead_letters import MAX_RECORD_BYTES
 
 Mark = tuple[int, int, int]
@@ -128,6 +137,7 @@ class Entries:
         balances: by organisation and account.
         breaks: by organisation and account, the first entry that does not go on where the one before it ended.
         invoices: by organisation and invoice, where the entry lies that clears its burn.
+        unbilled: the number of the last burn on Enterprise, by organisation and charge month.
     """
 
     count: int = 0
@@ -136,6 +146,7 @@ class Entries:
     balances: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     breaks: dict[tuple[str, str], str] = field(default_factory=dict)
     invoices: dict[tuple[str, str], str] = field(default_factory=dict)
+    unbilled: dict[OrganizationMonth, int] = field(default_factory=dict)
 
     def burnt(self, *accounts: str) -> Counter[OrganizationMonth]:
         """What was burnt, above zero, by organisation and charge month; on these accounts, or on all."""
@@ -156,6 +167,8 @@ class Entries:
             self.sums[entry.org_id, entry.charge_month, entry.account, entry.type] += amount
             if entry.type == "invoice" and entry.account == "unbilled":
                 self.invoices[entry.org_id, entry.cause.id] = f"{at(record)}: org_seq {entry.org_seq}"
+            elif entry.type == "burn" and entry.account == "unbilled":
+                self.unbilled[entry.org_id, entry.charge_month] = entry.org_seq
             before = self.balances[account]
             self.balances[account] = before + amount
             if before + amount != balance and account not in self.breaks:
@@ -224,6 +237,7 @@ class Published:
         self.rows = PricedRows(closed_through)
         self.entries = Entries()
         self.billing = Billing()
+        self.plans = Plans()
         self.letters = Letters()
         self.usage = UsageRead()
         self.first_kept_millis: int | None = None
@@ -239,6 +253,8 @@ class Published:
                 self.entries.take(records)
             case INVOICES.name:
                 self.billing.take(records)
+            case ACCOUNT_EVENTS.name:
+                self.plans.take(records)
             case DEAD_LETTERS.name:
                 self.letters.take(records)
             case USAGE_EVENTS.name:

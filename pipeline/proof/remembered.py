@@ -12,6 +12,7 @@ import msgspec
 from pipeline.engine.journal import ENGINE_CELL, EngineCell, decode_cell
 from pipeline.proof.sums import MonthSums, OrganizationMonth, Sums
 from pipeline.reading import Record
+from schemas.month import Month
 
 
 class Counters(msgspec.Struct):
@@ -61,6 +62,23 @@ class _Organization(msgspec.Struct):
 class _Wallet(msgspec.Struct):
     org_id: str
     balance_picousd: str = "0"
+    stated_through: str = ""
+
+
+class Invoice(msgspec.Struct):
+    """What is remembered of an invoice with a number."""
+
+    org_id: str
+    total_picousd: str
+    offset_picousd: str = "0"
+    credited_picousd: str = "0"
+    paid_picousd: str = "0"
+
+    @property
+    def open_picousd(self) -> int:
+        """What is left to pay."""
+        settled = (self.offset_picousd, self.credited_picousd, self.paid_picousd)
+        return int(self.total_picousd) - sum(map(int, settled))
 
 
 class _Lot(msgspec.Struct):
@@ -93,6 +111,7 @@ class _DraftLine(msgspec.Struct):
 
 
 class _Calendar(msgspec.Struct):
+    month: str = ""
     closed_through: str = ""
 
 
@@ -107,6 +126,7 @@ _DECODERS: dict[bytes, Any] = {
         b"wallet": _Wallet,
         b"lot": _Lot,
         b"draft_line": _DraftLine,
+        b"invoice": Invoice,
         b"calendar": _Calendar,
     }.items()
 }
@@ -148,6 +168,23 @@ class Remembered:
     def closed_through(self) -> str:
         """The last month that is closed; tiers and members of closed months are forgotten."""
         return next(self._all(_Calendar), _Calendar()).closed_through
+
+    @property
+    def is_closing(self) -> bool:
+        """The month closed last was the last thing to happen: some may not have been billed for it yet."""
+        calendar = next(self._all(_Calendar), _Calendar())
+        last = calendar.closed_through
+        return bool(last) and calendar.month <= str(Month.parse(last).next())
+
+    @property
+    def stated_through(self) -> dict[str, str]:
+        """The month of each organisation's last statement."""
+        return {cell.org_id: cell.stated_through for cell in self._all(_Wallet)}
+
+    @property
+    def invoices(self) -> list[Invoice]:
+        """All that have a number."""
+        return list(self._all(Invoice))
 
     @property
     def org_seqs(self) -> dict[str, int]:

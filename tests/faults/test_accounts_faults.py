@@ -388,6 +388,10 @@ def may_closes(month: Month) -> None:
     month.says("globex", "billing", "issue_credit_note", **note)
     month.says("globex", "billing", "issue_credit_note", **note | {"amount_usd": "999"})  # more than it was
     month.says("globex", "billing", "issue_credit_note", **note | {"invoice_number": 2})  # not yet
+    paid: Wire = {"invoice_number": 1, "payment_id": "p-globex", "amount_usd": "1"}
+    month.says("globex", "billing", "confirm_payment", **paid)
+    month.says("globex", "billing", "confirm_payment", **paid | {"payment_id": "p-more", "amount_usd": "999"})
+    month.says("globex", "billing", "confirm_payment", **paid | {"payment_id": "p-x", "purchase_id": "for-both"})
     month.at("2026-06-05T08:00:00Z")
     month.uses("globex", "fay", 50, occurred_at=late)
     month.misplaces_it()

@@ -15,6 +15,7 @@ from schemas.invoices import (
     InvoiceContinued,
     InvoiceDrafted,
     InvoiceFinalized,
+    PaymentReceived,
     StatementIssued,
     UsageLine,
 )
@@ -296,6 +297,28 @@ async def test_credit_notes_and_statements_come_out_as_they_were_published(datab
     assert notes == [("acme", 2, 7, Decimal(5), "as agreed")]
     assert statements == [("2026-02", *(Decimal(n + 1) for n in range(9)))]
     assert await database.rows("SELECT * FROM invoices") == []
+
+
+async def test_what_is_open_of_an_invoice_is_what_is_due_less_credit_notes_and_payments(database: ClickHouse) -> None:
+    stamp: dict[str, Any] = {"org_id": "acme", "org_seq": 95, "at_micros": 1_770_000_000_000_000}
+    of_invoice = {"invoice_number": 7, "open_picousd": 0}
+    await store_billing(
+        database,
+        finalized(line(), number=7, total_picousd=50 * USD, due_picousd=40 * USD),
+        finalized(line(), number=8, part=2, total_picousd=9 * USD, due_picousd=9 * USD),
+        finalized(number=None, part=3, total_picousd=0, due_picousd=0),
+        drafted(line(), part=4),
+        CreditNoteIssued(**stamp, number=2, invoice_number=7, amount_picousd=5 * USD, note="as agreed"),
+        PaymentReceived(**stamp, **of_invoice, payment_id="p-1", amount_picousd=6 * USD),
+        PaymentReceived(**stamp, **of_invoice, payment_id="p-2", amount_picousd=7 * USD),
+        PaymentReceived(**stamp | {"org_id": "other"}, **of_invoice, payment_id="p-2", amount_picousd=USD),
+    )
+    opened = await database.rows(
+        "SELECT number, due_usd, credited_usd, paid_usd, open_usd, paid_at IS NULL FROM open_invoices ORDER BY number"
+    )
+    assert opened == [(7, 40, 5, 13, 22, 0), (8, 9, 0, 0, 9, 1)]
+    payments = "SELECT invoice_number, payment_id, amount_usd FROM invoice_payments WHERE org_id = 'acme' ORDER BY ALL"
+    assert await database.rows(payments) == [(7, "p-1", 6), (7, "p-2", 7)]
 
 
 async def test_a_balance_is_the_sum_of_the_wallets_entries(database: ClickHouse) -> None:

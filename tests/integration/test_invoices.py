@@ -74,16 +74,16 @@ def picousd(usd: str) -> int:
 
 async def test_a_list_has_every_invoice_and_what_may_become_one(billed: list[Any]) -> None:
     found = [
-        (one["org_id"], one["month"], one["number"], one["state"], one["total_usd"], one["due_usd"])
+        tuple(one[name] for name in ("org_id", "month", "number", "state", "total_usd", "due_usd", "open_usd"))
         for one in await answer("invoice", "list")
     ]
     assert found == [
-        ("acme", "2026-04", 1, "finalized", "0.02", "0.02"),
-        ("acme", "2026-05", 2, "finalized", "55.60", "55.60"),
-        ("acme", "2026-06", None, "open", "15.00", "15.00"),
-        ("globex", "2026-04", 1, "finalized", "30.00", "30.00"),
-        ("globex", "2026-05", 2, "finalized", "0.00", "0.00"),
-        ("lumen", "2026-05", 1, "finalized", "30.00", "10.00"),  # 20.00 of it the wallet paid
+        ("acme", "2026-04", 1, "finalized", "0.02", "0.02", "0.00"),  # 0.01 taken back, 0.01 paid
+        ("acme", "2026-05", 2, "finalized", "55.60", "55.60", "25.60"),
+        ("acme", "2026-06", None, "open", "15.00", "15.00", "15.00"),
+        ("globex", "2026-04", 1, "finalized", "30.00", "30.00", "30.00"),
+        ("globex", "2026-05", 2, "finalized", "0.00", "0.00", "0.00"),
+        ("lumen", "2026-05", 1, "finalized", "30.00", "10.00", "0.00"),  # 20.00 of it the wallet paid
     ]
     assert len(await answer("invoice", "list", "--org", "acme", "--org", "lumen", "--month", "2026-05")) == 2
     assert [one["month"] for one in await answer("invoice", "list", "--state", "open")] == ["2026-06"]
@@ -119,6 +119,24 @@ async def test_people_read_lines_late_usage_and_how_exact_becomes_due(billed: li
     assert "carried to the next invoice $30.00" in await words("invoice", "show", "globex", "2")
     assert "paid from the wallet -$20.00" in await words("invoice", "show", "lumen", "1")
     assert "Outage on 28 April <b>& refund</b> -$0.01" in await words("invoice", "show", "acme", "1")
+
+
+async def test_what_was_paid_is_shown_with_what_is_open(billed: list[Any]) -> None:
+    page = await words("invoice", "show", "acme", "2")
+    assert "due $55.60 paid -$30.00 open $25.60" in page
+    assert "bank-2 2026-06-08 09:00 $30.00" in page
+    shown = await answer("invoice", "show", "acme", "2")
+    assert shown["payments"] == [
+        {"payment_id": "bank-2", "invoice_number": 2, "amount_usd": "30.00", "at": "2026-06-08T09:00:00Z"}
+    ]
+    page = await text("invoice", "export", "acme", "1")
+    for cells in ('Taken back by credit notes</td><td class="n">-$0.01', 'Open</td><td class="n">$0.00', "bank-1"):
+        assert cells in page
+    entry = (
+        "SELECT debit_usd, credit_usd FROM double_entry WHERE org_id = 'lumen' AND type = 'payment' ORDER BY account"
+    )
+    booked = json.loads(await text("query", "--json", entry))
+    assert [[Decimal(one[name]) for name in ("debit_usd", "credit_usd")] for one in booked] == [[10, 0], [0, 10]]
 
 
 async def test_every_line_leads_down_to_events_that_add_up_to_it(billed: list[Any]) -> None:

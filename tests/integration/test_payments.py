@@ -13,18 +13,28 @@ from pipeline.demo.reading import read_topics
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.replay import read_event
 from pipeline.settings import Settings
-from pipeline.topics import ACCOUNT_EVENTS, LEDGER_ENTRIES, LIMIT_BREACHES, NOTIFICATIONS, RELOAD_REQUESTS
+from pipeline.topics import ACCOUNT_EVENTS, INVOICES, LEDGER_ENTRIES, LIMIT_BREACHES, NOTIFICATIONS, RELOAD_REQUESTS
 from pipeline.topics_admin import create_topics
 from schemas.events import CommandRepeated, CreditsPaused, CreditsResumed, LedgerEvent
+from schemas.invoices import PaymentReceived
 from schemas.ledger import LedgerEntry, PurchaseRequested, ReloadRequested
 from schemas.notifications import AutoReloadSuspended
-from tests.support.builders import DOLLAR_PICOUSD, add_member, command, register, searches, set_credits
+from tests.support.builders import (
+    BILLING,
+    CENT_PICOUSD,
+    DOLLAR_PICOUSD,
+    add_member,
+    command,
+    register,
+    searches,
+    set_credits,
+)
 from tests.support.dead_letter_desk import ROOT, ledger, now, send_commands, send_usage
 from tests.support.sink_world import until
 
 pytestmark = pytest.mark.kafka
 
-TOPICS = (ACCOUNT_EVENTS, LEDGER_ENTRIES, LIMIT_BREACHES, NOTIFICATIONS, RELOAD_REQUESTS)
+TOPICS = (ACCOUNT_EVENTS, INVOICES, LEDGER_ENTRIES, LIMIT_BREACHES, NOTIFICATIONS, RELOAD_REQUESTS)
 RELOAD = {"enabled": True, "threshold_usd": "2.00", "amount_usd": "20.00", "monthly_maximum_usd": None}
 
 
@@ -69,6 +79,19 @@ async def test_a_reload_that_fails_suspends_auto_reload(settings: Settings) -> N
             await send_commands(settings, command("set_auto_reload", command_id="auto", **RELOAD))
             (suspended,) = await happens(settings, AutoReloadSuspended, 1)
         assert suspended.reason == "failed"
+
+
+async def test_an_invoice_is_paid(settings: Settings) -> None:
+    """That of a plan which is left, since a month's end is far off."""
+    async with ledger(settings):
+        with payments(settings):
+            await send_commands(settings, register(), set_credits(), add_member())
+            await send_usage(settings, searches("some", cents=1_050, occurred_at=now()))
+            await happens(settings, LedgerEntry, 1)
+            leaves = command("change_plan", BILLING, command_id="leaves", plan="team")
+            await send_commands(settings, leaves)
+            (paid,) = await happens(settings, PaymentReceived, 1)
+        assert (paid.invoice_number, paid.amount_picousd, paid.open_picousd) == (1, 1_050 * CENT_PICOUSD, 0)
 
 
 @contextmanager

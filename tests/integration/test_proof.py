@@ -112,6 +112,11 @@ async def test_everything_agrees_after_a_month_with_everything(month: Original) 
         "invoiced",
         "in whole cents",
         "set against invoices",
+        "paid of invoices",
+        "open of invoices",
+        "open after payments",
+        "statement of a closed month",
+        "invoice of a closed month",
         "statement's closing",
         "double entry",
     }
@@ -201,6 +206,16 @@ INVOICE_TYPE, STATEMENT_TYPE = b"usage-credits.invoice.finalized", b"usage-credi
 LINE_CHANGED = Defect(INVOICES, a_cent_more_on_a_line, "in whole cents", "is more than its lines by 0 exact and")
 INVOICE_CHANGED = Defect(INVOICES, in_data(INVOICE_TYPE, exact_picousd="1"), "invoiced", "is more than its lines by")
 INVOICE_LOST = Defect(INVOICES, leave_out(INVOICE_TYPE), "account receivable", "its invoice 2026-05.1 is not in")
+STATEMENT_LOST, STATEMENT_OF_WHO_IS_CLOSED_LOST = (
+    Defect(INVOICES, leave_out(STATEMENT_TYPE), "statement of a closed month", f"nothing of {org_id} closes 2026-05")
+    for org_id in ("acme", "hooli")
+)
+PAYMENT_CHANGED = Defect(
+    INVOICES,
+    in_data(b"usage-credits.payment.received", open_picousd="1"),
+    "open after payments",
+    "leaves 1 picodollars open, not",
+)
 OPENING_CHANGED = Defect(INVOICES, in_data(STATEMENT_TYPE, opening_picousd="1"), "statement's opening", "opens with 1")
 CLOSING_CHANGED = Defect(INVOICES, in_data(STATEMENT_TYPE, closing_picousd="1"), "statement's closing", "closes with 1")
 ROUNDING_LOST = Defect(LEDGER_ENTRIES, leave_out(b'"type":"rounding"'), "account receivable", "does not go on from")
@@ -221,6 +236,15 @@ def cell_changed(kind: str, name: str, value: object, what: str) -> Defect:
     return Defect(LEDGER_STATE, in_cell(kind, **{name: value}), what, f"cell {kind}")
 
 
+NAMED_BY_WHAT_IS_LEFT = (
+    LETTER_LOST,
+    INVOICE_LOST,
+    ENTRY_IN_ANOTHER_MONTH,
+    STATEMENT_LOST,
+    STATEMENT_OF_WHO_IS_CLOSED_LOST,
+)
+
+
 @pytest.mark.parametrize(
     "defects",
     [
@@ -239,6 +263,7 @@ def cell_changed(kind: str, name: str, value: object, what: str) -> Defect:
         ],
         [OPENING_CHANGED, CLOSING_CHANGED, LINE_CHANGED, INVOICE_LOST],
         [ENTRY_IN_ANOTHER_MONTH, CLOSING_CHANGED, INVOICE_CHANGED, ROUNDING_LOST],
+        [STATEMENT_LOST, STATEMENT_OF_WHO_IS_CLOSED_LOST, LINE_CHANGED, PAYMENT_CHANGED],
     ],
     ids=[
         "rows and entries",
@@ -246,6 +271,7 @@ def cell_changed(kind: str, name: str, value: object, what: str) -> Defect:
         "counters, lots and letters",
         "invoices",
         "invoices and their entries",
+        "statements and payments",
     ],
 )
 async def test_defects_in_kafka_are_found_and_their_places_named(
@@ -257,7 +283,7 @@ async def test_defects_in_kafka_are_found_and_their_places_named(
         assert part.first is not None
         assert defect.what in part.first.name
         assert defect.where in part.where
-        if defect not in (LETTER_LOST, INVOICE_LOST, ENTRY_IN_ANOTHER_MONTH):  # named by what is left without them
+        if defect not in NAMED_BY_WHAT_IS_LEFT:
             assert f"{defect.topic.name}[{number}] offset" in part.where
 
 

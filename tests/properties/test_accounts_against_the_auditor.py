@@ -190,10 +190,12 @@ def tell(ledger: WatchedLedger) -> None:
 
 
 def bill(ledger: WatchedLedger) -> None:
-    """Four months: invoiced and partly taken back, below zero, with a debt, and with what the wallet pays."""
+    """Four months: invoiced, partly taken back and paid, below zero, with a debt, and with what the wallet pays."""
     tell(ledger)
     note = {"invoice_number": 1, "amount_usd": "1.00", "note": "an outage"}
     ledger.commands(command("issue_credit_note", BILLING, command_id="note", **note), at="2026-06-04T12:00:00Z")
+    of_invoice = {"payment_id": "p-0", "invoice_number": 1, "amount_usd": "2.00"}
+    ledger.commands(command("confirm_payment", BILLING, command_id="pays", **of_invoice), at="2026-06-04T12:00:00Z")
     taken_back = [correcting(searches(f"e-{number}", cents), f"c-{number}", 0) for number, cents in ((1, 60), (3, 200))]
     ledger.usage(*taken_back, at="2026-06-04T12:00:00Z")
     charged_back = {"direction": "debit", "amount_usd": "0.70", "note": "chargeback"}
@@ -308,6 +310,11 @@ BROKEN_BILLS: list[tuple[str, str, Tamper]] = [
     (RECEIVABLE, "a debt is another", in_lines("debt", exact_picousd="7")),
     (RECEIVABLE, "a credit note is lost", in_bills("credit_note.issued")),
     (RECEIVABLE, "a credit note of another invoice", in_bills("credit_note.issued", invoice_number=2)),
+    (RECEIVABLE, "a payment is lost", in_bills("payment.received")),
+    (RECEIVABLE, "a payment of more than is due", in_bills("payment.received", amount_picousd="9000000000000")),
+    (RECEIVABLE, "a payment of another invoice", in_bills("payment.received", invoice_number=2)),
+    (RECEIVABLE, "a payment that leaves something else", in_bills("payment.received", open_picousd="7")),
+    (RECEIVABLE, "a payment is not entered", in_outputs(ENTRIES, without("payment"))),
     (RECEIVABLE, "rounding is not entered", in_outputs(ENTRIES, without("rounding"))),
     (RECEIVABLE, "what is paid is not entered", in_outputs(ENTRIES, without("offset"))),
     (STATEMENTS, "it begins elsewhere", in_bills("statement.issued", opening_picousd="7")),
@@ -334,6 +341,7 @@ def test_the_story_of_bills_breaks_nothing() -> None:
         "invoice.drafted",
         "invoice.finalized",
         "credit_note.issued",
+        "payment.received",
         "statement.issued",
     }
     # 320; 0 - 260; 500 - 260 + 70; 500 and less than half a cent, of which the wallet pays 300.

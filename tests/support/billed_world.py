@@ -1,8 +1,8 @@
 """What a ledger said comes in, and lies in ClickHouse as the sink would have put it; and a story of everything billed.
 
-The story, May 2026. acme (Enterprise) uses three products; some of April comes late, one event is corrected, and of
-its first invoice a part is taken back. globex (Enterprise) is corrected to below zero. lumen (Team) buys credits, burns
-some, and goes over to Enterprise with what is left.
+The story, May 2026. acme (Enterprise) uses three products; some of April comes late, one event is corrected, and of its
+first invoice a part is taken back, of its second one a part is paid. globex (Enterprise) is corrected to below zero.
+lumen (Team) buys credits, burns some, and goes over to Enterprise with what is left.
 """
 
 from collections.abc import Callable
@@ -95,6 +95,16 @@ def a_story() -> LedgerInMemory:
     ledger.commands(command("issue_credit_note", BILLING, command_id="note", **note), at="2026-05-20T00:00:00Z")
 
     ledger.wait_until("2026-06-05T00:00:00Z")
+    for org_id, number, paid_usd in (("acme", 2, "30.00"), ("acme", 1, "0.01"), ("lumen", 1, "10.00")):
+        of_invoice = {
+            "org_id": org_id,
+            "invoice_number": number,
+            "payment_id": f"bank-{number}",
+            "amount_usd": paid_usd,
+        }
+        ledger.commands(
+            command("confirm_payment", BILLING, command_id=f"paid-{number}", **of_invoice), at="2026-06-08T09:00:00Z"
+        )
     june = "2026-06-10T00:00:00Z"
     ledger.usage(event("a-8", output_tokens=MILLION, occurred_at=june), at=june)
     return ledger

@@ -21,6 +21,7 @@ from schemas.invoices import (
     InvoiceContinued,
     InvoiceDrafted,
     InvoiceFinalized,
+    PaymentReceived,
     StatementIssued,
     UsageLine,
 )
@@ -181,6 +182,9 @@ EVENTS += [
     ),
     InvoiceContinued(**_SAID, month="2026-05", part=1, of="draft", first_line=1_000, lines=(_LINE,)),
     CreditNoteIssued(**_SAID, number=1, invoice_number=3, amount_picousd=DOLLAR_PICOUSD, note="agreed on the phone"),
+    PaymentReceived(
+        **_SAID, payment_id="pay-9", invoice_number=3, amount_picousd=DOLLAR_PICOUSD, open_picousd=-_CENT_PICOUSD
+    ),
     StatementIssued(
         **_SAID,
         month="2026-05",

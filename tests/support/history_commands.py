@@ -5,7 +5,7 @@ from random import Random
 
 from tests.support.auditor import Auditor
 from tests.support.auditor.basics import DAY, HOUR, Wire, month_of, text_of
-from tests.support.auditor.outputs import Scope
+from tests.support.auditor.outputs import InvoiceFinalized, Scope
 from tests.support.auditor.state import RANKS, SEAT_TIERS, Organization
 from tests.support.builders import BILLING, OPERATOR, user
 
@@ -82,6 +82,7 @@ class Commands:
         money = 3 if org.plan == "team" else 1
         went_to_team = org.plan == "team" and any(limit.amount is not None for limit in org.tiers.values())
         billing = {"active": 10 if went_to_team else self._changes_plans, "suspended": 25, "closed": 60}[org.status]
+        of_invoices = (30 if org.status == "closed" else 6) if org.invoices else 1
         answers = 20 if any(one.status == "pending" for one in org.reloads) else 4 if org.reloads else 0
         asks = 3 if org.plan == "enterprise" else 1
         return [
@@ -97,7 +98,8 @@ class Commands:
             (self._refund, money),
             (self._grant, money),
             (self._adjust, money),
-            (self._credit_note, 6 if org.invoices else 1),
+            (self._credit_note, of_invoices),
+            (self._pay_invoice, of_invoices),
             (self._auto_reload, 2 * money),
             (self._reload_answer, answers),
             (self._buying_and_notice, 2 * money),
@@ -231,12 +233,24 @@ class Commands:
         return {"command": "adjust", "direction": direction, "amount_usd": amount, "note": "put right"}
 
     def _credit_note(self, org: Organization) -> Wire:
-        """Mostly of the last ones, and mostly for what is left of them."""
-        number = max(1, len(org.invoices) + self._random.choice((-2, -1, -1, 0, 0, 0, 1)))
-        invoice = org.invoice(number)
+        """Mostly for what is left of it."""
+        number, invoice = self._invoice(org)
         rest = (invoice.total - org.credited(number)) // 10**10 if invoice else 0
         amount = self._amount(rest, rest // 2, rest // 2, rest + 1)
         return {"command": "issue_credit_note", "invoice_number": number, "amount_usd": amount, "note": "an outage"}
+
+    def _pay_invoice(self, org: Organization) -> Wire:
+        """Mostly what is open of it, or half."""
+        number, invoice = self._invoice(org)
+        left = (invoice.due - org.credited(number) - org.paid(number)) // 10**10 if invoice else 0
+        amount = self._amount(*(max(0, cents) for cents in (left, left, left // 2, left + 1, 1)))
+        body = {"command": "confirm_payment", "payment_id": self._payment_id(org), "amount_usd": amount}
+        return {**body, "invoice_number": number}
+
+    def _invoice(self, org: Organization) -> tuple[int, InvoiceFinalized | None]:
+        """Mostly one of the last ones."""
+        number = max(1, len(org.invoices) + self._random.choice((-2, -1, -1, 0, 0, 0, 1)))
+        return number, org.invoice(number)
 
     def _auto_reload(self, org: Organization) -> Wire:
         pick = self._random.choice

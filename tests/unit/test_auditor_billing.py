@@ -12,6 +12,7 @@ from tests.support.auditor.outputs import (
     InvoiceDrafted,
     InvoiceFinalized,
     Line,
+    PaymentReceived,
     StatementIssued,
 )
 from tests.support.auditor_story import Story, correcting, usd
@@ -370,6 +371,30 @@ def test_credit_notes_take_back_an_invoice_and_no_more() -> None:
     assert (last.account, last.type, last.amount, last.charge_month) == ("receivable", "adjust", usd(-40), "2026-06")
     assert last.cause == ("command", f"c-{story.number}")
     assert balances(story)["receivable"] == 0
+
+
+# Payments.
+
+
+def test_an_invoice_is_paid_up_to_what_is_open_of_it_and_after_closing_too() -> None:
+    story = Story()
+    story.cents("e-1", 100)
+
+    def pays(amount: str, payment_id: str, number: int = 1) -> str:
+        return story.do("confirm_payment", invoice_number=number, payment_id=payment_id, amount_usd=amount)
+
+    story.do("confirm_payment", payment_id="p-0", amount_usd="0.10")  # the wallet pays so much of it
+    story.do("close_organization")
+    assert pays("0.90", "p-0") == "payment_id_used"
+    assert pays("0.90", "p-1", number=2) == "unknown_invoice"
+    assert pays("0.91", "p-1") == "more_than_due"
+    assert pays("0.50", "p-1") == "applied"
+    assert story.do("issue_credit_note", invoice_number=1, amount_usd="0.60", note="an outage") == "applied"
+    assert pays("0.01", "p-2") == "more_than_due"
+    assert story.do("confirm_payment", payment_id="p-2", amount_usd="1.00") == "organization_closed"
+    payments = [told for told in story.told() if isinstance(told, PaymentReceived)]
+    assert payments == [PaymentReceived("p-1", 1, usd(50), usd(40))]
+    assert balances(story) == {"unbilled": 0, "wallet": 0, "receivable": usd(100 - 10 - 50 - 60)}
 
 
 # Statements.

@@ -24,6 +24,7 @@ EVERY = examples.COMMANDS
 WITH_CHOICES: list[tuple[str, Wire]] = [
     ("register_organization", {"seat_tier": "premium"}),
     ("confirm_payment", {"purchase_id": "p-1"}),
+    ("confirm_payment", {"purchase_id": None, "invoice_number": 3}),
     ("report_reload_failed", {"detail": "x" * 500}),
     ("grant_credits", {"expires_at": None}),
     ("adjust", {"direction": "credit", "amount_usd": "0"}),  # that it is nothing the ledger says
@@ -133,6 +134,9 @@ WRONG: list[tuple[str, Wire]] = [
     ("confirm_payment", {"payment_id": ""}),
     ("confirm_payment", {"amount_usd": None}),
     ("confirm_payment", {"purchase_id": ""}),
+    ("confirm_payment", {"invoice_number": 0}),
+    ("confirm_payment", {"invoice_number": "3"}),
+    ("confirm_payment", {"purchase_id": "p-1", "invoice_number": 3}),
     ("report_reload_paid", {"reload_id": 1}),
     ("report_reload_paid", {"payment_id": None}),
     ("report_reload_failed", {"detail": ""}),

@@ -131,6 +131,7 @@ TELLS_APART: dict[str, list[Any]] = {
     "invoice.finalized": [{"month": Month(2026, 6)}, {"part": 2}],
     "invoice.continued": [{"month": Month(2026, 6)}, {"part": 2}, {"of": "invoice"}, {"first_line": 2_000}],
     "credit_note.issued": [{"number": 2}],
+    "payment.received": [{"payment_id": "pay-10"}],
     "statement.issued": [{"month": Month(2026, 6)}],
 }
 

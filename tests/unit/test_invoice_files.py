@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.invoices.billed import CreditNote, Invoice, Line
+from pipeline.invoices.billed import CreditNote, Invoice, Line, Payment
 from pipeline.invoices.files import csv_of, document_of
 from pipeline.invoices.page import page_of
 from pipeline.invoices.tables import page_of as table_of
@@ -35,7 +35,7 @@ def invoice(*lines: Line, **fields: object) -> Invoice:
     total = sum(line.amount_picousd for line in lines)
     exact = sum(line.exact_picousd for line in lines if line.kind == "usage")
     at = micros("2026-03-04T00:00:00Z")
-    made = Invoice("acme", "2026-02", 1, "finalized", 7, "month_closed", at, exact, total, 0, 0, total, lines)
+    made = Invoice("acme", "2026-02", 1, "finalized", 7, "month_closed", at, exact, total, 0, 0, total, lines=lines)
     return replace(made, **fields)
 
 
@@ -50,7 +50,8 @@ def as_text(one: Invoice) -> str:
 def test_what_others_named_is_text_in_a_page_and_in_its_style() -> None:
     nasty = invoice(usage(1, 10, product=NASTY, price_id=NASTY), org_id=NASTY)
     note = CreditNote(1, 7, CENT_PICOUSD, NASTY, nasty.at_micros or 0)
-    page = page_of([replace(nasty, credit_notes=(note,))])
+    paid = Payment(NASTY.replace("\\", ""), 7, CENT_PICOUSD, nasty.at_micros or 0)
+    page = page_of([replace(nasty, credit_notes=(note,), payments=(paid,))])
     assert "<script" not in page
     assert page.count("</style>") == 1
     style = page[: page.index("</style>")]
@@ -105,3 +106,16 @@ def test_a_draft_says_that_it_is_no_invoice() -> None:
 def test_an_invoice_without_a_number_was_suppressed() -> None:
     zero = invoice(usage(1, 10, amount_picousd=0), number=None)
     assert "no invoice: nothing to pay" in as_text(zero)
+
+
+def test_what_was_paid_and_taken_back_leaves_what_is_open() -> None:
+    due = invoice(usage(1, 2_000_000))  # 30.00
+    for shown in (as_text(due), page_of([due])):
+        assert "pen</td>" not in shown
+        assert " open " not in shown
+    settled = replace(due, credited_picousd=5 * DOLLAR_PICOUSD, paid_picousd=27 * DOLLAR_PICOUSD)
+    table = as_text(replace(settled, payments=(Payment("bank-1", 7, 27 * DOLLAR_PICOUSD, due.at_micros or 0),)))
+    assert "due $30.00 taken back by credit notes -$5.00 paid -$27.00 open -$2.00" in table
+    assert "bank-1 2026-03-04 00:00 $27.00" in table
+    assert '<span class="label">Open</span><b>-$2.00</b>' in page_of([settled])
+    assert document_of(settled)["open_usd"] == "-2.00"

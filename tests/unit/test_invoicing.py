@@ -13,6 +13,7 @@ from schemas.invoices import (
     InvoiceContinued,
     InvoiceDrafted,
     InvoiceFinalized,
+    PaymentReceived,
     StatementIssued,
     UsageLine,
 )
@@ -303,6 +304,82 @@ def test_a_credit_note_takes_back_at_most_what_was_invoiced(ledger: LedgerInMemo
     reasons = [answer.reason for answer in ledger.answers if isinstance(answer, CommandRefused)]
     assert reasons == ["unknown_invoice", "more_than_invoiced", "unknown_invoice"]
     assert [amount for _, kind, amount in entries(ledger, "receivable") if kind == "adjust"] == [-60 * CENT, -40 * CENT]
+
+
+# Payments.
+
+
+def note(usd: str, number: int = 1) -> Wire:
+    fields = {"invoice_number": number, "amount_usd": usd, "note": "agreed"}
+    return command("issue_credit_note", BILLING, command_id=f"note-{usd}", **fields)
+
+
+def payment(usd: str, payment_id: str, number: int | None = 1, **fields: Any) -> Wire:
+    said = {"invoice_number": number, "amount_usd": usd, "payment_id": payment_id} | fields
+    return command("confirm_payment", BILLING, command_id=f"pays-{payment_id}-{usd}-{number}", **said)
+
+
+def refusals(ledger: LedgerInMemory) -> list[str]:
+    return [answer.reason for answer in ledger.answers if isinstance(answer, CommandRefused)]
+
+
+def left_open(ledger: LedgerInMemory) -> list[int]:
+    return [paid.open_picousd // CENT for paid in ledger.published("acme") if isinstance(paid, PaymentReceived)]
+
+
+def test_a_payment_of_an_invoice_lowers_what_is_owed_and_leaves_the_wallet_alone(ledger: LedgerInMemory) -> None:
+    ledger.usage(searches("a", 100))
+    ledger.commands(payment("0.40", "early"), at=later(MAY_CLOSES, micros=-1000))
+    ledger.commands(payment("0.40", "p-1"), payment("0", "p-0"), payment("0.61", "p-2"), at=MAY_CLOSES)
+    ledger.commands(payment("0.10", "p-1"), payment("0.10", "p-1", None), payment("0.60", "p-3"), at=MAY_CLOSES)
+    ledger.commands(payment("0.01", "p-4"), payment("0.01", "p-5", 2), at=MAY_CLOSES)
+    given = {"payment_id": "r-1", "purchase_payment_id": "p-1", "amount_usd": "0.10"}
+    ledger.commands(command("refund_purchase", BILLING, command_id="back", **given), at=MAY_CLOSES)
+    assert refusals(ledger) == [
+        "unknown_invoice",
+        "amount_is_zero",
+        "more_than_due",
+        "payment_id_used",
+        "payment_id_used",
+        "more_than_due",
+        "unknown_invoice",
+        "unknown_payment",
+    ]
+    assert left_open(ledger) == [60, 0]
+    paid = [entry for entry in entries(ledger, "receivable", "wallet") if entry[1] in ("payment", "purchase")]
+    assert paid == [("receivable", "payment", -40 * CENT), ("receivable", "payment", -60 * CENT)]
+    assert sum(amount for _, _, amount in entries(ledger, "receivable")) == 0
+
+
+def test_an_invoice_that_the_wallet_paid_in_part_is_due_for_the_rest(ledger: LedgerInMemory) -> None:
+    ledger.usage(searches("a", 100))
+    ledger.commands(payment("0.30", "credits", None), at=MAY)
+    ledger.commands(payment("0.71", "p-1"), payment("0.70", "p-2"), at=MAY_CLOSES)
+    assert (refusals(ledger), left_open(ledger)) == (["more_than_due"], [0])
+
+
+def test_a_credit_note_of_a_paid_invoice_leaves_a_credit_that_takes_no_more_payments(ledger: LedgerInMemory) -> None:
+    ledger.usage(searches("a", 100))
+    ledger.commands(payment("0.90", "p-1"), note("0.60"), payment("0.01", "p-2"), note("0.41"), at=MAY_CLOSES)
+    assert refusals(ledger) == ["more_than_due", "more_than_invoiced"]
+    assert sum(amount for _, _, amount in entries(ledger, "receivable")) == (100 - 90 - 60) * CENT
+
+
+@pytest.mark.parametrize("reborn", [False, True])
+def test_what_is_owed_when_an_organisation_is_closed_is_still_paid_and_taken_back(reborn: bool) -> None:
+    ledger = LedgerInMemory(reborn=reborn)
+    ledger.commands(register(), set_credits(), add_member())
+    ledger.usage(searches("a", 100))
+    ledger.commands(command("close_organization", BILLING, command_id="close"), at=MAY)
+    ledger.commands(payment("0.30", "p-1"), note("0.20"), payment("0.50", "p-2"), at=JUNE_CLOSES)
+    ledger.commands(payment("1", "p-3", None), payment("1", "p-4", None, purchase_id="asked"), at=JUNE_CLOSES)
+    assert refusals(ledger) == ["organization_closed", "organization_closed"]
+    assert left_open(ledger) == [70, 0]
+    assert entries(ledger, "receivable")[-3:] == [
+        ("receivable", "payment", -30 * CENT),
+        ("receivable", "adjust", -20 * CENT),
+        ("receivable", "payment", -50 * CENT),
+    ]
 
 
 # Statements.

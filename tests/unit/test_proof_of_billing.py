@@ -12,12 +12,13 @@ from pipeline.proof.equations import equations
 from pipeline.proof.published import Published
 from pipeline.proof.remembered import Remembered
 from pipeline.proof.sums import Sums
-from pipeline.topics import DEAD_LETTERS, INVOICES, LEDGER_ENTRIES, PRICED_USAGE
+from pipeline.topics import ACCOUNT_EVENTS, DEAD_LETTERS, INVOICES, LEDGER_ENTRIES, PRICED_USAGE
 from tests.support.found import Record
 from tests.support.histories import Histories
 from tests.support.ledger import LedgerInMemory
 
 CENT = 10**10
+AT = "2026-07-04T00:00:00Z"
 
 
 def months(seed: int) -> LedgerInMemory:
@@ -30,7 +31,8 @@ def months(seed: int) -> LedgerInMemory:
     return ledger
 
 
-def without_clickhouse(ledger: LedgerInMemory) -> Found:
+def without_clickhouse(ledger: LedgerInMemory, bills: list[bytes] | None = None) -> Found:
+    """What it remembers and published; other `bills` than it did."""
     remembered = Remembered()
     remembered.take([Record(value, key) for key, value in ledger.cells.items()])
     published = Published(remembered.closed_through)
@@ -38,9 +40,11 @@ def without_clickhouse(ledger: LedgerInMemory) -> Found:
         (PRICED_USAGE, published.rows),
         (LEDGER_ENTRIES, published.entries),
         (INVOICES, published.billing),
+        (ACCOUNT_EVENTS, published.plans),
         (DEAD_LETTERS, published.letters),
     ):
-        if values := ledger.outputs.get(topic.name):
+        values = bills if topic is INVOICES and bills is not None else ledger.outputs.get(topic.name)
+        if values:
             part.take([Record(value, offset=at, topic=topic.name) for at, value in enumerate(values)])
     return Found(0, remembered, published, Sums())
 
@@ -60,7 +64,8 @@ def test_all_that_is_billed_adds_up_over_random_months(tens: int) -> None:
         assert found.published.billing.breaks == {}
         compared |= {equation.name for equation in of_billing(found)}
     assert {"to be invoiced", "invoiced", "in whole cents", "statement's opening", "statement's closing"} <= compared
-    assert "set against invoices" in compared
+    assert {"set against invoices", "paid of invoices", "open of invoices"} <= compared
+    assert {"statement of a closed month", "invoice of a closed month"} <= compared
 
 
 def line(exact: int, amount: int, kind: str = "usage") -> dict[str, Any]:
@@ -68,14 +73,22 @@ def line(exact: int, amount: int, kind: str = "usage") -> dict[str, Any]:
 
 
 def invoice(number: int | None = 1, *, exact: int, total: int, lines: list[dict[str, Any]], **data: Any) -> bytes:
-    usual = {"month": "2026-05", "part": 1, "number": number, "line_count": len(lines), "lines": lines}
+    usual = {
+        "at": AT,
+        "reason": "month_closed",
+        "month": "2026-05",
+        "part": 1,
+        "number": number,
+        "line_count": len(lines),
+        "lines": lines,
+    }
     money = {"exact_picousd": str(exact), "total_picousd": str(total), "due_picousd": str(total)}
     return said("invoice.finalized", **usual | money | data)
 
 
 def statement(month: str, opening: int, burn: int, closing: int) -> bytes:
     money = {"opening_picousd": str(opening), "burn_picousd": str(burn), "closing_picousd": str(closing)}
-    return said("statement.issued", month=month, **money)
+    return said("statement.issued", at=AT, month=month, **money)
 
 
 def said(kind: str, **data: Any) -> bytes:
@@ -121,6 +134,13 @@ TWO = [line(CENT + 1, CENT), line(CENT - 1, CENT)]
         ([invoice(None, exact=0, total=0, lines=[]), invoice(1, exact=0, total=0, lines=[])], None),
         ([statement("2026-05", 0, 5, 5), statement("2026-06", 5, -5, 0)], None),
         ([statement("2026-05", 0, 5, 5), statement("2026-06", 4, 0, 4)], "2026-06 opens with 4 picodollars"),
+        (
+            [
+                invoice(exact=2 * CENT, total=2 * CENT, lines=TWO),
+                said("payment.received", invoice_number=1, amount_picousd="5", open_picousd="7"),
+            ],
+            f"offset 1: a payment of invoice 1 leaves 7 picodollars open, not {2 * CENT - 5}",
+        ),
         ([statement("2026-05", 0, 5, 6)], "2026-05 closes with 6 picodollars, not 5"),
     ],
 )
@@ -129,11 +149,13 @@ def test_the_event_that_does_not_go_on_from_those_before_it_is_named(values: lis
     assert (what in breaks["acme"]) if what else breaks == {}
 
 
-def test_what_an_organisation_owes_is_what_is_due_less_credit_notes_and_what_is_carried() -> None:
+def test_what_an_organisation_owes_is_what_is_due_less_credit_notes_and_payments_and_what_is_carried() -> None:
     billing = billed(
         invoice(exact=9, total=700, lines=[], due_picousd="500", offset_picousd="200", carried_picousd="0"),
-        said("credit_note.issued", amount_picousd="80"),
+        said("credit_note.issued", invoice_number=1, amount_picousd="80"),
+        said("payment.received", invoice_number=1, amount_picousd="400", open_picousd="20"),
         invoice(2, exact=9, total=0, lines=[line(-20, -20, "carried"), line(3, 0, "debt")], carried_picousd="-20"),
     )
-    assert billing.receivable("acme") == 500 - 80 + 0 - 20
+    assert billing.receivable("acme") == 500 - 80 - 400 + 0 - 20
+    assert billing.open == {("acme", 1): 500 - 80 - 400, ("acme", 2): 0}
     assert billing.offsets["acme"] == 3 - 200

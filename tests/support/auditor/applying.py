@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tests.support.auditor.basics import Wire, micros, month_of, picousd, purchase_id, request_id
-from tests.support.auditor.invoicing import credit_invoice, finalize_all
+from tests.support.auditor.invoicing import credit_invoice, finalize_all, pay_invoice
 from tests.support.auditor.limits import bindings, mark, reconcile
 from tests.support.auditor.outputs import Applied, PurchaseRequested
 from tests.support.auditor.refusing import usd_or_none
@@ -72,7 +72,11 @@ def _change_plan(org: Organization, now: int, command: Wire) -> None:
 
 
 def _confirm_payment(org: Organization, now: int, command: Wire) -> None:
-    purchased(org, now, picousd(command["amount_usd"]), command["payment_id"], _by(command))
+    amount, payment_id, number = picousd(command["amount_usd"]), command["payment_id"], command.get("invoice_number")
+    if number is None:
+        purchased(org, now, amount, payment_id, _by(command))
+    else:
+        pay_invoice(org, now, number, amount, payment_id, _by(command))
 
 
 def _reload_paid(org: Organization, now: int, command: Wire) -> None:

@@ -17,6 +17,7 @@ from schemas.invoices import (
     InvoiceDrafted,
     InvoiceFinalized,
     InvoiceLine,
+    PaymentReceived,
     StatementIssued,
     UsageLine,
 )
@@ -64,6 +65,8 @@ class Billed:
         used: by charge month, what Enterprise's rows come to since it was last invoiced.
         moved: entries by account, charge month and type.
         bills: drafts and invoices, in order; `invoices` are those of them that are final.
+        open: what is left to pay, by the invoice's number.
+        wrong: payments of more than that, or that leave something else.
     """
 
     plan: str = ""
@@ -72,6 +75,9 @@ class Billed:
     bills: list[Bill] = field(default_factory=list)
     invoices: list[Bill] = field(default_factory=list)
     notes: list[CreditNoteIssued] = field(default_factory=list)
+    payments: list[PaymentReceived] = field(default_factory=list)
+    open: Counter[int] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
     statements: list[StatementIssued] = field(default_factory=list)
 
     def take_entry(self, entry: LedgerEntry) -> None:
@@ -88,6 +94,9 @@ class Billed:
             self.bills[-1].lines += what.lines
         elif isinstance(what, CreditNoteIssued):
             self.notes.append(what)
+            self.open[what.invoice_number] -= what.amount_picousd
+        elif isinstance(what, PaymentReceived):
+            self._take_payment(what)
         elif isinstance(what, StatementIssued):
             self.statements.append(what)
 
@@ -103,8 +112,17 @@ class Billed:
         used = self.used.pop(month, Counter()) if is_final else Counter(self.used[month])
         bill = Bill(said, list(said.lines), used, self.carried)
         self.bills.append(bill)
-        if is_final:
+        if isinstance(said, InvoiceFinalized):
             self.invoices.append(bill)
+            if said.number is not None:
+                self.open[said.number] += said.due_picousd
+
+    def _take_payment(self, payment: PaymentReceived) -> None:
+        self.payments.append(payment)
+        self.open[payment.invoice_number] -= payment.amount_picousd
+        left = self.open[payment.invoice_number]
+        if payment.open_picousd != left or left < 0 or payment.amount_picousd <= 0:
+            self.wrong.append(f"open are {left} after {payment}")
 
     @property
     def carried(self) -> int:
@@ -192,7 +210,7 @@ def numbers_have_no_gaps(billed: Billed, closed: str) -> Iterator[str]:
 
 
 def what_is_due_is_receivable(billed: Billed, closed: str) -> Iterator[str]:
-    """Readings 44-49; what the wallet paid and what its debts were, it says as well."""
+    """Readings 44-49, 52, 53; what the wallet paid and what its debts were, it says as well."""
     due = debts = paid = 0
     for bill in billed.invoices:
         said, debt = bill.said, bill.of_balances("debt")
@@ -210,7 +228,14 @@ def what_is_due_is_receivable(billed: Billed, closed: str) -> Iterator[str]:
     totals = {bill.said.number: bill.said.total_picousd for bill in billed.invoices}
     if any(amount > totals.get(number, 0) for number, amount in credited.items()):
         yield f"credited are {credited}, invoiced were {totals}"
-    receivable = due - credited.total() + billed.carried
+    yield from billed.wrong
+    received = sum(payment.amount_picousd for payment in billed.payments)
+    if billed.sum_of("receivable", type_="payment") != -received:
+        yield f"paid were {received}, entered are {billed.sum_of('receivable', type_='payment')}"
+    ids = [payment.payment_id for payment in billed.payments]
+    if len(set(ids)) < len(ids):
+        yield f"payments are {ids}"
+    receivable = due - credited.total() - received + billed.carried
     if billed.sum_of("receivable") != receivable:
         yield f"receivable is {receivable}, the entries sum to {billed.sum_of('receivable')}"
     if billed.sum_of("wallet", type_="offset") != debts - paid:

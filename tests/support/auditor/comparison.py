@@ -33,6 +33,7 @@ from schemas.invoices import (
     InvoiceDrafted,
     InvoiceFinalized,
     InvoiceLine,
+    PaymentReceived,
     StatementIssued,
     UsageLine,
 )
@@ -384,6 +385,8 @@ def _said_of_bills(event: LedgerEvent) -> object:
         return outputs.InvoiceContinued(str(event.month), event.part, event.of, event.first_line, _lines(event.lines))
     if isinstance(event, CreditNoteIssued):
         return outputs.CreditNoteIssued(event.number, event.invoice_number, event.amount_picousd, event.note)
+    if isinstance(event, PaymentReceived):
+        return outputs.PaymentReceived(event.payment_id, event.invoice_number, event.amount_picousd, event.open_picousd)
     assert isinstance(event, StatementIssued), event
     return outputs.StatementIssued(
         event.at_micros,

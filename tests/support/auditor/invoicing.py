@@ -1,4 +1,4 @@
-"""Invoices: charges, month ends and commands come in; drafts, invoices, credit notes and their entries go out (R39)."""
+"""Invoices: charges, month ends and commands come in; drafts, invoices, credit notes, payments go out (R39)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from tests.support.auditor.outputs import (
     InvoiceDrafted,
     InvoiceFinalized,
     Line,
+    PaymentReceived,
 )
 from tests.support.auditor.state import Charge, Organization
 from tests.support.auditor.wallet import Cause, debit, enter
@@ -143,7 +144,7 @@ def _book(org: Organization, invoice: InvoiceFinalized, rounding: int, debt: int
     receive("offset", debt - invoice.offset)
 
 
-# Credit notes.
+# Credit notes and payments.
 
 
 def credit_invoice(org: Organization, now: int, invoice_number: int, amount: int, note: str, cause: Cause) -> None:
@@ -151,3 +152,15 @@ def credit_invoice(org: Organization, now: int, invoice_number: int, amount: int
     org.credit_notes.append(issued)
     org.published.append(issued)
     enter(org, now, "adjust", -amount, None, cause, account="receivable", month=month_of(now))
+
+
+def pay_invoice(org: Organization, now: int, invoice_number: int, amount: int, payment_id: str, cause: Cause) -> None:
+    """What is open is counted anew, of the invoice and all that came after it."""
+    invoice = org.invoice(invoice_number)
+    assert invoice is not None, "refused before"
+    org.payment_ids.add(payment_id)
+    open_before = invoice.due - org.credited(invoice_number) - org.paid(invoice_number)
+    received = PaymentReceived(payment_id, invoice_number, amount, open_before - amount)
+    org.invoice_payments.append(received)
+    org.published.append(received)
+    enter(org, now, "payment", -amount, None, cause, account="receivable", month=month_of(now))

@@ -224,6 +224,16 @@ class CreditNoteIssued:
 
 
 @dataclass(frozen=True, slots=True)
+class PaymentReceived:
+    """`open` is what is left to pay of the invoice."""
+
+    payment_id: str
+    invoice_number: int
+    amount: int
+    open: int
+
+
+@dataclass(frozen=True, slots=True)
 class StatementIssued:
     at: int
     month: str
@@ -266,5 +276,6 @@ Told = (
     | InvoiceFinalized
     | InvoiceContinued
     | CreditNoteIssued
+    | PaymentReceived
     | StatementIssued
 )

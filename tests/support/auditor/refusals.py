@@ -24,6 +24,7 @@ UNKNOWN_PAYMENT = "unknown_payment"
 MORE_THAN_UNBURNT = "more_than_unburnt"
 UNKNOWN_INVOICE = "unknown_invoice"
 MORE_THAN_INVOICED = "more_than_invoiced"
+MORE_THAN_DUE = "more_than_due"
 REQUESTS_DISABLED = "requests_disabled"
 ALREADY_ON_PREMIUM = "already_on_premium"
 UNKNOWN_REQUEST = "unknown_request"
@@ -38,7 +39,7 @@ REASONS = {
     NOT_ALLOWED: "the actor's kind, scope or role does not permit it, or who it is about has a higher role",
     ALREADY_REGISTERED: "an organisation is registered once, closed or not",
     ALREADY_CLOSED: "closing a closed organisation",
-    ORGANIZATION_CLOSED: "anything else about a closed organisation",
+    ORGANIZATION_CLOSED: "anything else about a closed organisation, but credit notes and payments of its invoices",
     NOT_ON_TEAM: "seat-tier limits and requests are Enterprise's",
     NOT_ON_ENTERPRISE: "buying credits, auto-reload and balance notices are Team's",
     SAME_PLAN: "change_plan to the plan it has",
@@ -52,11 +53,12 @@ REASONS = {
     NOT_A_RAISE: "this_month_only, and the limit would not be above the one that holds now",
     UNKNOWN_RELOAD: "no reload with this id was requested",
     RELOAD_ANSWERED: "it was paid, or has failed and fails again",
-    PAYMENT_ID_USED: "a purchase, reload or refund had this payment id",
+    PAYMENT_ID_USED: "a purchase, reload, refund or payment of an invoice had this payment id",
     UNKNOWN_PAYMENT: "no purchase or reload was paid under this id",
     MORE_THAN_UNBURNT: "a refund beyond the unburnt rest of its purchase",
     UNKNOWN_INVOICE: "no invoice has this number",
     MORE_THAN_INVOICED: "with the credit notes it has already, more than the invoice's total",
+    MORE_THAN_DUE: "with its credit notes and the payments it has already, more than is due of the invoice",
     REQUESTS_DISABLED: "requests are switched off",
     ALREADY_ON_PREMIUM: "asking for the seat one has",
     UNKNOWN_REQUEST: "no request has this id",

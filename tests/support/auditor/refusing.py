@@ -50,7 +50,8 @@ def why_not(org: Organization | None, now: int, command: Wire) -> str | None:
 def _status_or_plan(org: Organization, kind: str, command: Wire) -> str | None:
     if kind == "register_organization":
         return why.ALREADY_REGISTERED
-    if org.status == "closed":
+    of_invoice = kind == "issue_credit_note" or command.get("invoice_number") is not None
+    if org.status == "closed" and not of_invoice:
         return why.ALREADY_CLOSED if kind == "close_organization" else why.ORGANIZATION_CLOSED
     if kind in ENTERPRISE_ONLY and org.plan == "team":
         return why.NOT_ON_TEAM
@@ -142,12 +143,15 @@ def _payments(org: Organization, kind: str, command: Wire) -> str | None:
 
 
 def _invoices(org: Organization, kind: str, command: Wire) -> str | None:
-    if kind != "issue_credit_note":
+    number = command.get("invoice_number")
+    if number is None:
         return None
-    number = command["invoice_number"]
     invoice = org.invoice(number)
     if invoice is None:
         return why.UNKNOWN_INVOICE
+    if kind == "confirm_payment":
+        settled = org.credited(number) + org.paid(number)
+        return why.MORE_THAN_DUE if settled + picousd(command["amount_usd"]) > invoice.due else None
     too_much = org.credited(number) + picousd(command["amount_usd"]) > invoice.total
     return why.MORE_THAN_INVOICED if too_much else None
 

@@ -8,6 +8,7 @@ from tests.support.auditor.outputs import (
     CreditNoteIssued,
     Entry,
     InvoiceFinalized,
+    PaymentReceived,
     Resume,
     Row,
     Scope,
@@ -151,6 +152,7 @@ class Organization:
     drafts: dict[str, list[Charge]] = field(default_factory=dict)  # those that are open, by charge month
     invoices: list[InvoiceFinalized] = field(default_factory=list)
     credit_notes: list[CreditNoteIssued] = field(default_factory=list)
+    invoice_payments: list[PaymentReceived] = field(default_factory=list)
     statements: list[StatementIssued] = field(default_factory=list)
 
     requests_on: bool = True
@@ -222,6 +224,9 @@ class Organization:
 
     def credited(self, invoice_number: int) -> int:
         return sum(note.amount for note in self.credit_notes if note.invoice_number == invoice_number)
+
+    def paid(self, invoice_number: int) -> int:
+        return sum(payment.amount for payment in self.invoice_payments if payment.invoice_number == invoice_number)
 
     # Requests.
 
