@@ -1,17 +1,18 @@
 """The topic credit-status comes in; a copy of it that stays up to date goes out (R33, R34).
 
 All partitions are read from their beginning, committed records alone. The copy is whole once everything that lay there
-at the start is taken in; after that it follows.
+at the start is taken in; after that it follows. Other compacted topics are followed the same way.
 """
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.errors import NoBrokersAvailable, UnknownTopicOrPartitionError
 
 from schemas.status_copy import StatusCopy
 
@@ -21,19 +22,29 @@ _AT_A_TIME = 2_000
 _AGAIN_SECONDS = 1.0
 
 
-class StatusFollower:
-    """Keeps a copy up to date, in a task of its own."""
+class TopicFollower(ABC):
+    """Takes in all that lies in a topic, and then what comes, in a task of its own."""
 
     def __init__(self, kafka: Mapping[str, Any], topic: str) -> None:
         """`kafka` is what every aiokafka client takes to reach the brokers."""
-        self.copy = StatusCopy()
         self._kafka = dict(kafka)
         self._topic = topic
         self._task: asyncio.Task[None] | None = None
+        self._consumer: Any = None
+        self._taken: dict[int, int] = {}  # per partition, the offset up to which all is taken in
         self._is_level: dict[int, bool] = {}
+        self._is_whole = False
         self._changed = asyncio.Condition()
 
-    async def __aenter__(self) -> "StatusFollower":
+    @abstractmethod
+    def take(self, record: Any) -> None:
+        """Take one record in; what it cannot be raises a ValueError or the like, and is passed over."""
+
+    def on_whole(self) -> None:
+        """All that lay there at the start is taken in."""
+        self._is_whole = True
+
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._follow())
         return self
 
@@ -48,26 +59,39 @@ class StatusFollower:
         """Whether records are still taken in; if not, the copy grows old and says so."""
         return self._task is not None and not self._task.done()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that lay there at the start is taken in."""
+        return self._is_whole
+
     async def whole(self) -> None:
         """Wait until the copy is whole."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self.copy.is_whole)
+            await self._changed.wait_for(lambda: self._is_whole)
 
-    async def reached(self, org_id: str, partition: int, org_seq: int) -> None:
-        """Wait until what the ledger committed with this number of an organisation is in the copy, all of it."""
-
-        def has_it() -> bool:
-            organization = self.copy.organization(org_id)
-            # One transaction may lie in several batches: it is there whole when nothing committed is left to read.
-            return organization is not None and organization.org_seq >= org_seq and self._is_level.get(partition, False)
-
+    async def taken(self, partition: int, offset: int) -> None:
+        """Wait until this record is taken in."""
         async with self._changed:
-            await self._changed.wait_for(has_it)
+            await self._changed.wait_for(lambda: self._taken.get(partition, 0) > offset)
+
+    async def up_to_now(self) -> None:
+        """Wait until all that is committed by now is taken in.
+
+        Raises:
+            KafkaError: it cannot be told how much that is.
+        """
+        await self.whole()
+        places = self._consumer.assignment()
+        if not places:
+            raise NoBrokersAvailable(f"{self._topic} is not read now")
+        ends = await self._consumer.end_offsets(places)
+        for place, end in ends.items():
+            await self.taken(place.partition, end - 1)
 
     async def _follow(self) -> None:
         while True:
             # In no group: all partitions are ours.
-            consumer = AIOKafkaConsumer(
+            consumer = self._consumer = AIOKafkaConsumer(
                 self._topic,
                 **self._kafka,
                 enable_auto_commit=False,
@@ -80,7 +104,8 @@ class StatusFollower:
                 await consumer.start()
                 await self._read(consumer)
             except Exception as error:  # whatever it was: a copy that stands still only grows old
-                logger.warning("credit-status: %s; again in %.0f s", error or type(error).__name__, _AGAIN_SECONDS)
+                again = f"again in {_AGAIN_SECONDS:.0f} s"
+                logger.warning("%s: %s; %s", self._topic, error or type(error).__name__, again)
                 await asyncio.sleep(_AGAIN_SECONDS)
             finally:
                 await consumer.stop()
@@ -91,27 +116,55 @@ class StatusFollower:
             raise UnknownTopicOrPartitionError(f"{self._topic} is not there yet")
         await consumer.seek_to_beginning(*places)
         ends = await consumer.end_offsets(places)
-        left = set(places)
         while True:
             batches = await consumer.getmany(timeout_ms=100)
             for place, records in batches.items():
-                await self._take(place.partition, records)
+                await self._take_all(records)
                 stable = consumer.last_stable_offset(place)
                 self._is_level[place.partition] = stable is None or await consumer.position(place) >= stable
-            for place in list(left):
-                if await consumer.position(place) >= ends[place]:
-                    left.discard(place)
-            if batches or not self.copy.is_whole:
-                async with self._changed:
-                    self.copy.is_whole = self.copy.is_whole or not left
-                    self._changed.notify_all()
+            for place in places:
+                # The position, not the last record's offset: markers of transactions take offsets too.
+                self._taken[place.partition] = await consumer.position(place)
+            if not self._is_whole and all(self._taken[place.partition] >= end for place, end in ends.items()):
+                self.on_whole()
+            async with self._changed:
+                self._changed.notify_all()
 
-    async def _take(self, partition: int, records: Any) -> None:
-        take = self.copy.take
+    async def _take_all(self, records: Any) -> None:
         for begin in range(0, len(records), _AT_A_TIME):
             for record in records[begin : begin + _AT_A_TIME]:
                 try:
-                    take(partition, record.key, record.value)
+                    self.take(record)
                 except (ValueError, TypeError, KeyError, IndexError) as error:
-                    logger.error("credit-status[%d] offset %d is no status: %s", partition, record.offset, error)
+                    where = f"{self._topic}[{record.partition}] offset {record.offset}"
+                    logger.error("%s is passed over: %s", where, error)
             await asyncio.sleep(0)  # whoever asks meanwhile is answered
+
+
+class StatusFollower(TopicFollower):
+    """Keeps a copy of credit-status up to date."""
+
+    def __init__(self, kafka: Mapping[str, Any], topic: str) -> None:
+        """`kafka` is what every aiokafka client takes to reach the brokers."""
+        super().__init__(kafka, topic)
+        self.copy = StatusCopy()
+
+    def take(self, record: Any) -> None:
+        """One record of credit-status."""
+        self.copy.take(record.partition, record.key, record.value)
+
+    def on_whole(self) -> None:
+        """Admission may be answered."""
+        super().on_whole()
+        self.copy.is_whole = True
+
+    async def reached(self, org_id: str, partition: int, org_seq: int) -> None:
+        """Wait until what the ledger committed with this number of an organisation is in the copy, all of it."""
+
+        def has_it() -> bool:
+            organization = self.copy.organization(org_id)
+            # One transaction may lie in several batches: it is there whole when nothing committed is left to read.
+            return organization is not None and organization.org_seq >= org_seq and self._is_level.get(partition, False)
+
+        async with self._changed:
+            await self._changed.wait_for(has_it)

@@ -42,7 +42,7 @@ def main(context: click.Context) -> None:
 
     Every command reads its settings from the environment (KAFKA_BOOTSTRAP_SERVERS, CLICKHOUSE_URL, …) or from .env.
     """
-    if context.invoked_subcommand not in ("ledger", "sink", "gate"):
+    if context.invoked_subcommand not in ("ledger", "sink", "gate", "mailer"):
         from pipeline.errors import quiet_libraries
 
         quiet_libraries()
@@ -97,6 +97,14 @@ def gate() -> None:
     from pipeline.processes import run_gate
 
     run_gate()
+
+
+@main.command()
+def mailer() -> None:
+    """One mailer: notices to members by SMTP, each mail once. Start as many as you like."""
+    from pipeline.processes import run_mailer
+
+    run_mailer()
 
 
 @main.command()

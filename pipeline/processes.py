@@ -5,9 +5,12 @@ import gc
 import logging
 import signal
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.mailer.smtp import MailServer
 
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
@@ -67,6 +70,22 @@ def run_gate() -> None:
     server.run_gate(Settings())
 
 
+def run_mailer() -> None:
+    """One mailer; waits for Kafka and the mail server.
+
+    Raises:
+        Mendable: no mail server or no sender is named.
+        TopicsWrong: the topics are not made, or others.
+    """
+    from pipeline.errors import quiet_libraries
+    from pipeline.mailer.smtp import mail_server
+
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+    quiet_libraries()
+    settings = Settings()
+    asyncio.run(_mailer(settings, mail_server(settings)))
+
+
 def run_token(sub: str, scopes: tuple[str, ...], hours: int, data_dir: Path | None) -> str:
     """A development token for a gate on this machine.
 
@@ -93,11 +112,10 @@ def run_migrate() -> dict[str, Any]:
     return asyncio.run(_migrate(Settings()))
 
 
-async def _sink(settings: Settings) -> None:
+async def _log_id_unless_stopped(settings: Settings, stop: asyncio.Event) -> str | None:
+    """The log's id once Kafka is there and its topics are right; None if asked to stop before. Signals set `stop`."""
     from pipeline.topics_admin import check_topics, when_kafka_is_there
-    from sinks.sink import SinkConfig, run_sink
 
-    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     waiting = asyncio.create_task(when_kafka_is_there(check_topics, settings, float("inf"), logging.warning))
@@ -106,6 +124,24 @@ async def _sink(settings: Settings) -> None:
     stopped.cancel()
     if stop.is_set():
         waiting.cancel()
+        return None
+    return await waiting
+
+
+async def _mailer(settings: Settings, server: "MailServer") -> None:
+    from pipeline.mailer.service import run_mailer
+
+    stop = asyncio.Event()
+    if await _log_id_unless_stopped(settings, stop) is not None:
+        await run_mailer(settings, server, stop)
+
+
+async def _sink(settings: Settings) -> None:
+    from sinks.sink import SinkConfig, run_sink
+
+    stop = asyncio.Event()
+    log_id = await _log_id_unless_stopped(settings, stop)
+    if log_id is None:
         return
     config = SinkConfig(
         kafka=settings.kafka(),
@@ -113,7 +149,7 @@ async def _sink(settings: Settings) -> None:
         group_id=settings.topic_prefix + "sink",
         clickhouse_url=settings.clickhouse_url,
         database=settings.clickhouse_database,
-        log_id=await waiting,
+        log_id=log_id,
         session_timeout_ms=settings.session_timeout_ms,
     )
     await run_sink(config, stop)

@@ -52,6 +52,15 @@ class Settings(BaseSettings):
     gate_answer_seconds: float = Field(10, gt=0, description="how long Kafka and the ledger may take to answer")
     gate_user_requests_per_second: int = Field(50, ge=1, description="of one person")
     gate_service_requests_per_second: int = Field(20_000, ge=1, description="of one service")
+    smtp_host: str | None = Field(None, description="the mail server of `usage-credits mailer`")
+    smtp_port: int = Field(587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", description="none: in clear, without login")
+    smtp_ca_file: Path | None = Field(None, description="who signed the server's certificate; unset: the system's")
+    smtp_username: str | None = Field(None, description="unset: without login")
+    smtp_password: SecretStr | None = None
+    mail_from: str | None = Field(None, description="the sender: Usage credits <usage@example.com>")
+    mail_url: str | None = Field(None, description="of the Usage page, at the end of each mail")
+    mail_hours: int = Field(24, ge=1, le=24 * 30, description="what is older is not mailed any more")
     data_dir: Path = Path("var")
     identities_dir: Path | None = Field(
         None, description="local disk for what the ledger has seen (R14); unset: in DATA_DIR. May be lost at any time"

@@ -114,6 +114,18 @@ CREDIT_STATUS = Topic(
     compacted=True,
     settings=_COMPACTED,
 )
+# A tombstone says when it erased: a change that was sent before, and is sent again, writes nothing any more (R37a).
+MEMBER_CONTACTS = Topic(
+    "member-contacts",
+    "org_id and user_id, as JSON",
+    "Contact",
+    "gate",
+    "gate, mailer",
+    compacted=True,
+    settings=_COMPACTED | {"delete.retention.ms": str((HORIZON_DAYS + 1) * DAY_MILLIS)},
+)
+# Kept for longer than the oldest notice that is still mailed (MAIL_HOURS).
+MAILS = Topic("mails", "mail_id", "MailOutcome", "mailer", "mailer", kept_days=HORIZON_DAYS)
 DEAD_LETTERS = Topic("dead-letters", "dead_letter_id", "DeadLetter", "ledger", "redrive, sink", kept_days=400)
 # Kept for longer than any dead letter: Kafka lets go of those segment by segment, up to a week later than it might.
 DEAD_LETTER_DECISIONS = Topic(
@@ -156,6 +168,8 @@ TOPICS = (
     RELOAD_REQUESTS,
     NOTIFICATIONS,
     CREDIT_STATUS,
+    MEMBER_CONTACTS,
+    MAILS,
     DEAD_LETTERS,
     DEAD_LETTER_DECISIONS,
     LEDGER_STATE,

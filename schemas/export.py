@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from schemas.commands import COMMANDS
+from schemas.contacts import Contact
 from schemas.dead_letters import DeadLetter, DeadLetterDecision
 from schemas.events import (
     CommandApplied,
@@ -30,6 +31,7 @@ from schemas.invoices import (
     StatementIssued,
 )
 from schemas.ledger import LedgerEntry, PurchaseRequested, ReloadRequested
+from schemas.mails import MailOutcome
 from schemas.notifications import AutoReloadSuspended, BalanceLow, RequestsDigest, ThresholdReached
 from schemas.priced import PricedUsage
 from schemas.status import STATUS_RECORDS
@@ -43,6 +45,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "priced-usage": PricedUsage,
     "dead-letter": DeadLetter,
     "dead-letter-decision": DeadLetterDecision,
+    "member-contact": Contact,
+    "mail": MailOutcome,
     **{f"status.{kind}": model for kind, model in STATUS_RECORDS.items()},
 }
 """What lies in a topic as it is, by the name of its schema."""

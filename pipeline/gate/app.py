@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
-from pipeline.gate import admission, commands, ingest, queries
+from pipeline.gate import admission, commands, contacts, ingest, queries
 from pipeline.gate.guard import Guard
 from pipeline.gate.parts import Gate, Parts, running
 from pipeline.gate.problems import Problem, ProblemBody, answer_problems, documented
@@ -63,7 +63,7 @@ def gate_api(gate: Gate | None = None) -> FastAPI:
     )
     app.state.gate = gate
     answer_problems(app)
-    for router in (admission.router, ingest.router, commands.router, queries.router, health):
+    for router in (admission.router, ingest.router, commands.router, contacts.router, queries.router, health):
         app.include_router(router)
     make_openapi = app.openapi
 

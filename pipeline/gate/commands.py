@@ -54,16 +54,18 @@ class Applied(Model):
     repeated: bool = Field(description="this is the answer of the first time; nothing else happened")
 
 
-async def give(gate: Gate, caller: Actor, resource: Resource, given: dict[str, Any], key: str | None) -> Response:
-    """Give a command to the ledger, and answer with what it says.
+async def applied(
+    gate: Gate, caller: Actor, model: type[Command], given: dict[str, Any], key: str | None
+) -> dict[str, Any]:
+    """Give a command to the ledger; what it says when it has applied it, as JSON.
 
     Raises:
         Problem: 403, 404, 409, 422 if the ledger refuses; 503 and 504, with the command's id, if it does not answer.
     """
     command_id = _command_id(caller, key)
-    name: str = resource.command.model_fields["command"].default
+    name: str = model.model_fields["command"].default
     try:
-        command = resource.command.model_validate(
+        command = model.model_validate(
             given | {"command": name, "command_id": command_id, "actor": caller.model_dump()}
         )
     except ValidationError as error:
@@ -85,8 +87,7 @@ async def give(gate: Gate, caller: Actor, resource: Resource, given: dict[str, A
         async with asyncio.timeout_at(until):
             await gate.follower.reached(command.org_id, answer.partition, data["org_seq"])
     names = ("command", "org_id", "org_seq", "at", "before", "after")
-    wire = {"command_id": command_id, **{field: outcome[field] for field in names}, "repeated": repeated}
-    return Response(msgspec.json.encode(wire), media_type="application/json")
+    return {"command_id": command_id, **{field: outcome[field] for field in names}, "repeated": repeated}
 
 
 async def _asked(gate: Gate, command: Command, until: float) -> LedgerAnswer:
@@ -146,7 +147,8 @@ def _endpoint(resource: Resource) -> Endpoint:
             if not path[name].isascii() or not path[name].isdigit() or len(path[name]) > 9:
                 raise Problem(422, "invalid", f"{name}: not a whole number")
             path[name] = int(path[name])
-        return await give(gate, caller, resource, body | path, idempotency_key)
+        wire = await applied(gate, caller, resource.command, body | path, idempotency_key)
+        return Response(msgspec.json.encode(wire), media_type="application/json")
 
     endpoint.__name__ = resource.command.__name__
     return endpoint

@@ -32,6 +32,8 @@ _SCHEMAS = {
     "reload-requests": ("reload.requested", "purchase.requested"),
     "notifications": ("threshold.reached", "balance.low", "auto_reload.suspended", "requests.digest"),
     "credit-status": ("status.org", "status.tier", "status.member", "status.clock"),
+    "member-contacts": ("member-contact",),
+    "mails": ("mail",),
     "dead-letters": ("dead-letter",),
     "dead-letter-decisions": ("dead-letter-decision",),
 }
@@ -52,8 +54,8 @@ def asyncapi() -> dict[str, Any]:
             "title": "usage-credits",
             "version": openapi()["info"]["version"],
             "description": (
-                "Topics on Kafka. Read what the ledger writes with isolation.level=read_committed. Everything about "
-                "one organisation lies in one partition, in order."
+                "Topics on Kafka. Read what the ledger writes with isolation.level=read_committed. All that it writes "
+                "about one organisation lies in one partition, in order."
             ),
         },
         "defaultContentType": "application/json",

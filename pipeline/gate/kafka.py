@@ -5,7 +5,7 @@ A gate reads account-events from their end before it sends its first command, so
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -43,8 +43,10 @@ class Sender:
         self._producer: Any = None
         self._starting = asyncio.Lock()
 
-    async def send(self, topic: str, key: bytes, values: list[bytes]) -> None:
-        """Send values under one key, in order, and wait until Kafka has them all.
+    async def send(
+        self, topic: str, key: bytes, values: Sequence[bytes | None], headers: Sequence[tuple[str, bytes]] = ()
+    ) -> list[Any]:
+        """Send values under one key, in order, and wait until Kafka has them all; says where each of them lies.
 
         Raises:
             KafkaAway
@@ -52,8 +54,8 @@ class Sender:
         try:
             async with asyncio.timeout(self._answer_seconds):
                 producer = await self._started()
-                waiting = [await producer.send(topic, value, key=key) for value in values]
-                await asyncio.gather(*waiting)
+                waiting = [await producer.send(topic, value, key=key, headers=list(headers)) for value in values]
+                return list(await asyncio.gather(*waiting))
         except (KafkaError, TimeoutError, OSError) as error:
             raise KafkaAway(str(error) or type(error).__name__) from error
 

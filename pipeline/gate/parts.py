@@ -11,6 +11,7 @@ from fastapi.security import HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 
 from client.following import StatusFollower
+from pipeline.contacts import ContactFollower
 from pipeline.gate.callers import Callers, dev_secret, unknown_caller
 from pipeline.gate.history import History
 from pipeline.gate.kafka import AnswerDesk, Sender
@@ -35,6 +36,7 @@ class Gate:
     settings: Settings
     callers: Callers
     follower: StatusFollower
+    contacts: ContactFollower
     desk: AnswerDesk
     sender: Sender
     history: History
@@ -56,6 +58,8 @@ class Gate:
             return "credit-status is not read"
         if not self.copy.is_whole:
             return "the copy of credit-status is not whole yet"
+        if not self.contacts.is_whole:
+            return "the copy of member-contacts is not whole yet"
         if not self.desk.is_listening:
             return "account-events are not read yet"
         return None
@@ -69,6 +73,7 @@ def gate_parts(settings: Settings) -> Gate:
         settings=settings,
         callers=Callers(settings.gate_issuer, settings.gate_audience, secret),
         follower=StatusFollower(kafka, settings.topic_prefix + CREDIT_STATUS.name),
+        contacts=ContactFollower(settings),
         desk=AnswerDesk(kafka, settings.topic_prefix + ACCOUNT_EVENTS.name),
         sender=Sender(kafka, settings.gate_answer_seconds),
         history=History(settings.clickhouse_url, settings.clickhouse_database),
@@ -78,7 +83,7 @@ def gate_parts(settings: Settings) -> Gate:
 @asynccontextmanager
 async def running(gate: Gate) -> AsyncIterator[None]:
     """Run them, until the end of the block."""
-    async with gate.follower:
+    async with gate.follower, gate.contacts:
         await gate.desk.start()
         try:
             yield

@@ -18,7 +18,7 @@ from schemas.base import Model
 from schemas.instants import format_instant
 from schemas.money import usd_from_picousd
 from schemas.month import Month
-from schemas.status_copy import MemberRecord, StatusCopy
+from schemas.status_copy import MemberRecord
 
 router = APIRouter(tags=["queries"])
 
@@ -59,6 +59,7 @@ class MemberAnswer(Money):
 
     org_id: str
     user_id: str
+    display_name: str | None = Field(description="where one is known")
     role: str
     seat_tier: str
     removed: bool
@@ -130,7 +131,7 @@ async def members(
     org_id: OrgId,
     caller: Caller,
     gate: Parts,
-    search: Annotated[str, Query(max_length=128, description="part of a user id")] = "",
+    search: Annotated[str, Query(max_length=128, description="part of a user id or a name")] = "",
     sort: Sort = "-spend",
     removed: Annotated[Literal["true", "false"], Query(description="those removed, too")] = "false",
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
@@ -141,10 +142,10 @@ async def members(
     month = _month(gate)
     # In a thread: to sort a hundred thousand takes longer than admission may wait.
     total, page = await asyncio.to_thread(
-        _page, gate.copy, org_id, month, search.lower(), sort, removed == "true", offset, limit
+        _page, gate, org_id, month, search.lower(), sort, removed == "true", offset, limit
     )
     end = offset + len(page)
-    shown = [_member(member, month) for member in page]
+    shown = [_member(gate, member, month) for member in page]
     return MembersAnswer(members=shown, total=total, next_offset=end if end < total else None)
 
 
@@ -156,7 +157,7 @@ async def members(
 )
 async def member(org_id: OrgId, user_id: UserId, caller: Caller, gate: Parts) -> MemberAnswer:
     """One member; for themselves, admins and above."""
-    return _member(_known(gate, caller, org_id, user_id), _month(gate))
+    return _member(gate, _known(gate, caller, org_id, user_id), _month(gate))
 
 
 @router.get(
@@ -297,11 +298,12 @@ def _money(record: Limited, month: str) -> dict[str, Any]:
     }
 
 
-def _member(record: MemberRecord, month: str) -> MemberAnswer:
+def _member(gate: Gate, record: MemberRecord, month: str) -> MemberAnswer:
     return MemberAnswer(
         **_money(record, month),
         org_id=record.org_id,
         user_id=record.user_id,
+        display_name=gate.contacts.copy.display_name(record.org_id, record.user_id),
         role=record.role,
         seat_tier=record.seat_tier,
         removed=record.removed,
@@ -310,12 +312,15 @@ def _member(record: MemberRecord, month: str) -> MemberAnswer:
 
 
 def _page(
-    copy: StatusCopy, org_id: str, month: str, search: str, sort: str, removed: bool, offset: int, limit: int
+    gate: Gate, org_id: str, month: str, search: str, sort: str, removed: bool, offset: int, limit: int
 ) -> tuple[int, list[MemberRecord]]:
+    name_of = gate.contacts.copy.display_name
+
+    def is_found(user_id: str) -> bool:
+        return search in user_id.lower() or search in (name_of(org_id, user_id) or "").lower()
+
     found = [
-        member
-        for member in copy.members(org_id)
-        if (removed or not member.removed) and search in member.user_id.lower()
+        member for member in gate.copy.members(org_id) if (removed or not member.removed) and is_found(member.user_id)
     ]
     found.sort(key=lambda member: member.user_id, reverse=sort == "-user_id")
     if sort.endswith("spend"):

@@ -69,6 +69,8 @@ def test_everything_the_ledger_writes_fits_its_schema(ledger: LedgerInMemory) ->
 PUBLISHED = [(f"{event.TYPE.removeprefix('usage-credits.')}.json", envelope(event)) for event in examples.EVENTS]
 PUBLISHED += [(f"status.{record.KIND}.json", json.loads(record.value())) for record in examples.STATUS]
 PUBLISHED += [("dead-letter-decision.json", json.loads(one.model_dump_json())) for one in examples.DECISIONS]
+PUBLISHED += [("member-contact.json", json.loads(one.model_dump_json())) for one in examples.CONTACTS]
+PUBLISHED += [("mail.json", json.loads(one.model_dump_json())) for one in examples.MAILS]
 
 
 @pytest.mark.parametrize(("name", "wire"), PUBLISHED)

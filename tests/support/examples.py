@@ -1,5 +1,6 @@
 """One wire object of every command and one model of everything the ledger publishes beside rows and dead letters."""
 
+from schemas.contacts import Contact, Notices
 from schemas.dead_letters import DeadLetterDecision
 from schemas.events import (
     CommandApplied,
@@ -26,6 +27,7 @@ from schemas.invoices import (
     UsageLine,
 )
 from schemas.ledger import EntryCause, LedgerEntry, PurchaseRequested, ReloadRequested
+from schemas.mails import MailOutcome
 from schemas.month import Month
 from schemas.notifications import AutoReloadSuspended, BalanceLow, PendingRequest, RequestsDigest, ThresholdReached
 from schemas.status import ClockStatus, MemberStatus, OrganizationStatus, StatusRecord, TierStatus
@@ -227,4 +229,20 @@ STATUS: list[StatusRecord] = [
 DECISIONS = [
     DeadLetterDecision(dead_letter_id="d-1", decision="redriven", by="olga", why=None, at_micros=micros(NOON)),
     DeadLetterDecision(dead_letter_id="d-2", decision="discarded", by="olga", why="a test", at_micros=micros(NOON)),
+]
+
+CONTACTS = [
+    Contact(email="ann@example.com", display_name="Ann Li", notices=Notices(digest=False), changed={"email": 7}),
+    Contact(notices=Notices(breaches=False, thresholds=False, balance=False), changed={"notices": 8}),
+]
+MAILS = [
+    MailOutcome(
+        mail_id="m-1",
+        org_id="acme",
+        user_id="ann",
+        kind="breach",
+        outcome="refused",
+        smtp_code=550,
+        at_micros=micros(NOON),
+    )
 ]
