@@ -17,7 +17,8 @@ from schemas.status_copy import StatusCopy
 
 logger = logging.getLogger(__name__)
 
-_AT_A_TIME = 2_000
+_AT_A_TIME = 500
+"""Records: a millisecond of the loop, in which nobody is answered."""
 _AGAIN_SECONDS = 1.0
 
 
@@ -93,7 +94,7 @@ class StatusFollower:
         ends = await consumer.end_offsets(places)
         left = set(places)
         while True:
-            batches = await consumer.getmany(timeout_ms=100)
+            batches = await consumer.getmany(timeout_ms=100, max_records=_AT_A_TIME)
             for place, records in batches.items():
                 await self._take(place.partition, records)
                 stable = consumer.last_stable_offset(place)

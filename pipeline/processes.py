@@ -7,9 +7,8 @@ import signal
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipeline.logs import set_up_logs
 from pipeline.settings import Settings
-
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 def run_ledger() -> NoReturn:
@@ -25,7 +24,7 @@ def run_ledger() -> NoReturn:
     from pipeline.errors import quiet_libraries
 
     settings = Settings()
-    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+    set_up_logs(settings.log_format)
     quiet_libraries()  # again: importing Faust gave some of them their voice back
     # The worker looks again; asked first, it answers with a sentence instead of a crashed service.
     asyncio.run(cluster_when_ready(engine_settings(settings)))
@@ -49,8 +48,9 @@ def run_sink() -> None:
         TopicsWrong: the topics are not made, or others.
         Broken: an invariant does not hold.
     """
-    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
-    asyncio.run(_sink(Settings()))
+    settings = Settings()
+    set_up_logs(settings.log_format)
+    asyncio.run(_sink(settings))
 
 
 def run_gate() -> None:
@@ -62,9 +62,10 @@ def run_gate() -> None:
     from pipeline.errors import quiet_libraries
     from pipeline.gate import server
 
-    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+    settings = Settings()
+    set_up_logs(settings.log_format)
     quiet_libraries()
-    server.run_gate(Settings())
+    server.run_gate(settings)
 
 
 def run_token(sub: str, scopes: tuple[str, ...], hours: int, data_dir: Path | None) -> str:

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     gate_answer_seconds: float = Field(10, gt=0, description="how long Kafka and the ledger may take to answer")
     gate_user_requests_per_second: int = Field(50, ge=1, description="of one person")
     gate_service_requests_per_second: int = Field(20_000, ge=1, description="of one service")
+    log_format: Literal["text", "json"] = Field("text", description="of ledger, sink and gate: for people or programs")
     data_dir: Path = Path("var")
     identities_dir: Path | None = Field(
         None, description="local disk for what the ledger has seen (R14); unset: in DATA_DIR. May be lost at any time"
