@@ -98,8 +98,8 @@ def _print_load(what: str, pid: int, job: Job) -> None:
     micros = (_cpu_seconds(pid) - began) / answered.answers * 1e6
     print(
         f"{what}: {answered.per_second:,.0f} requests/s from {job.connections} connections, {micros:.0f} µs of "
-        f"processor time each, p50 {answered.p50_ms:.2f} ms, p99 {answered.p99_ms:.2f} ms, worst {answered.worst_ms:.1f} ms "
-        f"{_only(answered, '200')}",
+        f"processor time each, p50 {answered.p50_ms:.2f} ms, p99 {answered.p99_ms:.2f} ms, "
+        f"worst {answered.worst_ms:.1f} ms {_only(answered, '200')}",
         flush=True,
     )
 
@@ -253,10 +253,10 @@ async def _decisions(settings: Settings, rate: int) -> list[float]:
     worker = Worker(settings)
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS), follower:
-            while not all(watched.member(*probe) for probe in probes):
+            while not all(watched.member(*probe) for probe in probes):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
             sent_at = await _send(settings, list(usage.records()), probes)
-            while len(watched.denied_at) < len(probes):
+            while len(watched.denied_at) < len(probes):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     finally:
         worker.stop()

@@ -105,7 +105,7 @@ class _Load:
         for request in islice(cycle(job.requests()), int(job.per_second * job.seconds) or None):
             due = began + asked / job.per_second if job.per_second else time.perf_counter()
             # It spins: sleeping would be exact to a millisecond only.
-            while time.perf_counter() < due or not self.free:
+            while time.perf_counter() < due or not self.free:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             if not job.per_second:
                 due = time.perf_counter()
@@ -113,7 +113,7 @@ class _Load:
                     break
             self.free.popleft().ask(due, request)
             asked += 1
-        while len(self.latencies) < asked:
+        while len(self.latencies) < asked:  # noqa: ASYNC110
             await asyncio.sleep(0)
         found = sorted(self.latencies)
         p50, p99, worst = (found[int(share * (len(found) - 1))] * 1e3 for share in (0.5, 0.99, 1))

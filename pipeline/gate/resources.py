@@ -82,7 +82,13 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("PUT", ORGANIZATION + "/spend-limit", said.SetOrganizationLimit, _LIMIT, _NO_LIMIT),
     Resource("PUT", ORGANIZATION + "/seat-tiers/{seat_tier}/spend-limit", said.SetTierLimit, _LIMIT, _NO_LIMIT),
     Resource("PUT", ORGANIZATION + "/thresholds", said.SetThresholds, {"percents": [50, 80, 100]}),
-    Resource("PUT", ORGANIZATION + "/balance-notice", said.SetBalanceNotice, {"threshold_usd": "10.00"}, {"never": {"threshold_usd": None}}),
+    Resource(
+        "PUT",
+        ORGANIZATION + "/balance-notice",
+        said.SetBalanceNotice,
+        {"threshold_usd": "10.00"},
+        {"never": {"threshold_usd": None}},
+    ),
     Resource("POST", ORGANIZATION + "/purchases", said.BuyCredits, {"amount_usd": "50.00"}),
     Resource(
         "PUT",
@@ -101,5 +107,11 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("PUT", MEMBER + "/role", said.SetRole, {"role": "admin"}),
     Resource("PUT", MEMBER + "/seat-tier", said.AssignSeat, {"seat_tier": "premium"}),
     Resource("PUT", MEMBER + "/spend-limit", said.SetUserLimit, _LIMIT, _NO_LIMIT),
-    Resource("PUT", MEMBER + "/credits/enabled", said.SetMemberCredits, _ON, {"as the organization has it": {"enabled": None}}),
+    Resource(
+        "PUT",
+        MEMBER + "/credits/enabled",
+        said.SetMemberCredits,
+        _ON,
+        {"as the organization has it": {"enabled": None}},
+    ),
 )

@@ -99,7 +99,7 @@ def read_a_cell(message: Message) -> None:
     said = json.loads(message.value)
     cell = CELLS[said["cell"]].restored({name: value for name, value in said.items() if name != "cell"})
     assert cell.unknown is None, f"{message.kind} has forgotten {cell.unknown}"
-    assert still_says(cell.fields(), said)
+    assert still_says(json.loads(cell.value() or b"null"), said)
 
 
 def read_a_line(message: Message) -> None:
@@ -116,43 +116,42 @@ def read_a_log_id(message: Message) -> None:
 
 
 READERS = {
-    USAGE_EVENTS: read_usage,
-    ACCOUNT_COMMANDS: read_a_command,
-    PRICED_USAGE: read_rows,
-    CREDIT_STATUS: read_a_status,
-    DEAD_LETTERS: read_a_letter,
-    DEAD_LETTER_DECISIONS: read_a_decision,
-    LEDGER_STATE: read_a_cell,
-    LEDGER_JOURNAL: read_a_line,
-    SEEN_IDS: read_identities,
-    LOG_ID: read_a_log_id,
-} | dict.fromkeys(TOPIC_OF.values(), read_an_event)
+    USAGE_EVENTS.name: read_usage,
+    ACCOUNT_COMMANDS.name: read_a_command,
+    PRICED_USAGE.name: read_rows,
+    CREDIT_STATUS.name: read_a_status,
+    DEAD_LETTERS.name: read_a_letter,
+    DEAD_LETTER_DECISIONS.name: read_a_decision,
+    LEDGER_STATE.name: read_a_cell,
+    LEDGER_JOURNAL.name: read_a_line,
+    SEEN_IDS.name: read_identities,
+    LOG_ID.name: read_a_log_id,
+} | dict.fromkeys((topic.name for topic in TOPIC_OF.values()), read_an_event)
 
-KINDS: dict[Topic, set[str]] = {
-    USAGE_EVENTS: {"bare event", "cloud event", "several"},
-    ACCOUNT_COMMANDS: set(COMMANDS),
-    PRICED_USAGE: {"row"},
-    CREDIT_STATUS: set(STATUS_RECORDS),
-    DEAD_LETTERS: {*Reason} - {Reason.INTERNAL_ERROR},  # that would be a bug
-    DEAD_LETTER_DECISIONS: {"redriven", "discarded"},
-    LEDGER_STATE: {"engine", *CELLS},
-    LEDGER_JOURNAL: {"chunk", "due", "idle"},
-    SEEN_IDS: {SEEN_IDS.name},
-    LOG_ID: {LOG_ID.name},
+KINDS: dict[str, set[str]] = {
+    USAGE_EVENTS.name: {"bare event", "cloud event", "several"},
+    ACCOUNT_COMMANDS.name: set(COMMANDS),
+    PRICED_USAGE.name: {"row"},
+    CREDIT_STATUS.name: set(STATUS_RECORDS),
+    DEAD_LETTERS.name: {*Reason} - {Reason.INTERNAL_ERROR, Reason.TOO_LARGE},  # a bug; too large to lie here
+    DEAD_LETTER_DECISIONS.name: {"redriven", "discarded"},
+    LEDGER_STATE.name: {"engine", *CELLS},
+    LEDGER_JOURNAL.name: {"chunk", "due", "idle"},
+    SEEN_IDS.name: {SEEN_IDS.name},
+    LOG_ID.name: {LOG_ID.name},
 }
 
 
 def kinds_of(topic: Topic) -> set[str]:
-    return KINDS.get(topic) or {event.TYPE for event, home in TOPIC_OF.items() if home is topic}
+    return KINDS.get(topic.name) or {event.TYPE for event, home in TOPIC_OF.items() if home is topic}
 
 
 @pytest.mark.parametrize(
     "message", RECORDED, ids=[f"{number}-{message.topic}-{message.kind}" for number, message in enumerate(RECORDED)]
 )
 def test_what_was_recorded_is_read_and_says_what_it_said(message: Message) -> None:
-    (topic,) = (topic for topic in TOPICS if topic.name == message.topic)
     assert kind_of(message.topic, message.key, message.value) == message.kind
-    READERS[topic](message)
+    READERS[message.topic](message)
 
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)

@@ -69,7 +69,7 @@ class Load:
         """Wait until each kind of request that was asked after now is answered so."""
         began = time.monotonic()
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while (latest := self._latest(began)) != says:
+            while (latest := self._latest(began)) != says:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert latest == says
 

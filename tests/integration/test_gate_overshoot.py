@@ -53,7 +53,7 @@ async def rows_in_clickhouse(history: History, count: int) -> list[dict[str, Any
     names = ("event_id", "cost_usd", "after_pause")
     query = f"SELECT {', '.join(names)} FROM priced_usage WHERE org_id = {{org:String}} ORDER BY org_seq"
     async with asyncio.timeout(60):
-        while len(rows := await history.rows(query, names, org=ORG)) < count:
+        while len(rows := await history.rows(query, names, org=ORG)) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     return rows
 

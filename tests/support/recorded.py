@@ -23,7 +23,8 @@ from pipeline.demo.reading import read_topics
 from pipeline.demo.system import environment
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.engine.journal import ENGINE_CELL
-from pipeline.publisher import publish
+from pipeline.engine.partitioning import partition_of
+from pipeline.publisher import Outgoing, publish
 from pipeline.settings import Settings
 from pipeline.topics import (
     ACCOUNT_COMMANDS,
@@ -40,10 +41,11 @@ from pipeline.topics import (
 )
 from pipeline.topics_admin import create_topics
 from tests.faults.test_accounts_faults import ENDS, PARTITIONS, the_month
-from tests.support.builders import micros
+from tests.support.builders import as_json, micros, searches
 from tests.support.ledger_cluster import everything_at, worker
 
 FILE = Path(__file__).parents[1] / "data" / "recorded_messages.jsonl"
+LAST = "2026-06-05T08:30:00Z"
 _MOST_BYTES = 20_000
 
 
@@ -133,9 +135,17 @@ def _walk(path: str, wire: Any) -> Iterator[str]:
 async def _live(settings: Settings) -> None:
     """The month, worked through by a ledger."""
     await create_topics(settings)
-    await publish(settings, the_month(), ticks_at_micros=micros(ENDS))
+    await publish(settings, [*the_month(), _several()], ticks_at_micros=micros(ENDS))
     with worker(settings) as running:
         await everything_at(micros(ENDS), settings, running)
+
+
+def _several() -> Outgoing:
+    """An array of events that are all good, which is short; the month has none."""
+    of_whom = {"org_id": "umbrella", "user_id": "max", "occurred_at": LAST}
+    events = [searches(f"several-{number}", 1, **of_whom) for number in range(2)]
+    number = partition_of(b"umbrella", PARTITIONS)
+    return Outgoing(USAGE_EVENTS.name, b"umbrella", as_json(events), micros(LAST), number)
 
 
 def _decide(settings: Settings, *words: str) -> None:

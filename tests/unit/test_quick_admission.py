@@ -1,13 +1,13 @@
 """The quick way to an admission says what its route says, to everybody, of everything, header by header."""
 
 import time
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from pipeline.gate.app import gate_api
 from pipeline.gate.callers import dev_secret, dev_token
@@ -16,7 +16,7 @@ from pipeline.gate.parts import Gate, gate_parts
 from pipeline.gate.quick_admission import QuickAdmission
 from pipeline.settings import Settings
 from schemas.instants import format_instant
-from schemas.status import ClockStatus, MemberStatus, OrganizationStatus, StatusRecord, TierStatus
+from schemas.status import MemberStatus, OrganizationStatus, StatusRecord, TierStatus
 
 NOW_MICROS = time.time_ns() // 1_000
 MONTH = format_instant(NOW_MICROS)[:7]
@@ -27,7 +27,6 @@ RECORDS: list[StatusRecord] = [
     MemberStatus(org_id="acme", user_id="ann", **SPENT),
     MemberStatus(org_id="acme", user_id="bob", limit_picousd=5 * 10**12, **SPENT),
     MemberStatus(org_id="acme", user_id="cem", seat_tier="premium", **SPENT),
-    ClockStatus(partition=0, as_of_micros=NOW_MICROS),
 ]
 
 PATHS = [
@@ -64,12 +63,20 @@ async def no_routes(*_: Any) -> None:
     raise AssertionError("the routes were asked")
 
 
+@pytest.fixture(scope="module")
+def routes() -> FastAPI:
+    """Made once: it takes a second."""
+    return gate_api()
+
+
 @pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
+def gate(tmp_path: Path, routes: FastAPI) -> Gate:
     made = gate_parts(Settings(data_dir=tmp_path, gate_dev_tokens=True, gate_service_requests_per_second=1_000))
     for record in RECORDS:
         made.copy.take(0, record.key(), record.value())
     made.copy.is_whole = True
+    made.copy.clocks = {0: made.now_micros()}
+    routes.state.gate = made
     return made
 
 
@@ -89,52 +96,53 @@ async def said(app: Any, method: str, path: str, headers: dict[str, str]) -> tup
     return answer.status_code, dict(answer.headers), answer.content
 
 
-async def both_say(gate: Gate, caller: str, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
+async def both_say(
+    routes: FastAPI, gate: Gate, caller: str, method: str, path: str
+) -> tuple[int, dict[str, str], bytes]:
     """What both ways say, which is the same."""
     headers = authorization(gate, caller)
-    by_route, quick = Guard(gate_api(gate), NotQuick(gate)), Guard(gate_api(gate), QuickAdmission(gate))
-    slowly = await said(by_route, method, path, headers)  # first, so that the token is known
-    assert await said(quick, method, path, headers) == slowly
+    slowly = await said(Guard(routes, NotQuick(gate)), method, path, headers)  # first, so that the token is known
+    assert await said(Guard(routes, QuickAdmission(gate)), method, path, headers) == slowly
     return slowly
 
 
 @pytest.mark.parametrize(("caller", "method"), list(product(CALLERS, ("GET", "HEAD", "POST", "DELETE"))))
-async def test_both_ways_say_the_same(gate: Gate, caller: str, method: str) -> None:
-    statuses = {(await both_say(gate, caller, method, path))[0] for path in PATHS}
+async def test_both_ways_say_the_same(routes: FastAPI, gate: Gate, caller: str, method: str) -> None:
+    statuses = {(await both_say(routes, gate, caller, method, path))[0] for path in PATHS}
     assert (200 in statuses) == (method in ("GET", "POST") and caller in MAY_ASK)
 
 
 @pytest.mark.parametrize("path", PATHS[:6])
-async def test_a_product_that_is_known_is_answered_without_the_routes(gate: Gate, path: str) -> None:
+async def test_a_product_that_is_known_is_answered_without_the_routes(routes: FastAPI, gate: Gate, path: str) -> None:
     headers = authorization(gate, "a product")
-    slowly = await said(Guard(gate_api(gate), NotQuick(gate)), "GET", path, headers)
+    slowly = await said(Guard(routes, NotQuick(gate)), "GET", path, headers)
     assert slowly[0] == 200
     assert await said(Guard(no_routes, QuickAdmission(gate)), "GET", path, headers) == slowly
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-async def test_what_is_too_old_or_not_whole_cannot_tell(gate: Gate, is_whole: bool) -> None:
+async def test_what_is_too_old_or_not_whole_cannot_tell(routes: FastAPI, gate: Gate, is_whole: bool) -> None:
     gate.copy.is_whole = is_whole
-    gate.copy.clocks = {0: NOW_MICROS - 61_000_000}
-    status, headers, body = await both_say(gate, "a product", "GET", PATHS[0])
+    gate.copy.clocks = {0: gate.now_micros() - 61_000_000}
+    status, headers, body = await both_say(routes, gate, "a product", "GET", PATHS[0])
     assert (status, headers["retry-after"]) == (503, "2")
     assert b'"cannot_tell"' in body
 
 
-async def test_who_asks_too_often_is_told_so(gate: Gate) -> None:
+async def test_who_asks_too_often_is_told_so(routes: FastAPI, gate: Gate) -> None:
     gate.settings = gate.settings.model_copy(update={"gate_service_requests_per_second": 1})
-    quick = Guard(gate_api(gate), QuickAdmission(gate))
+    quick = Guard(routes, QuickAdmission(gate))
     headers = authorization(gate, "a product")
     statuses = [(await said(quick, "GET", PATHS[0], headers))[0] for _ in range(3)]
     assert statuses == [200, 429, 429]
-    status, headers, body = await both_say(gate, "a product", "GET", PATHS[0])
+    status, headers, body = await both_say(routes, gate, "a product", "GET", PATHS[0])
     assert (status, headers["retry-after"]) == (429, "1")
     assert b'"too_many_requests"' in body
 
 
-async def test_a_token_that_has_ended_is_known_no_longer(gate: Gate) -> None:
+async def test_a_token_that_has_ended_is_known_no_longer(routes: FastAPI, gate: Gate) -> None:
     token = authorization(gate, "a product")["authorization"].removeprefix("Bearer ")
     assert gate.callers.known(token, gate.now()) is None
-    assert (await both_say(gate, "a product", "GET", PATHS[0]))[0] == 200
+    assert (await both_say(routes, gate, "a product", "GET", PATHS[0]))[0] == 200
     assert gate.callers.known(token, gate.now()) is not None
     assert gate.callers.known(token, gate.now() + 61) is None
