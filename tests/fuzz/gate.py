@@ -47,15 +47,21 @@ def tokens(gate: GateWorld) -> dict[str, str]:
     }
 
 
-async def fuzzed(gate: GateWorld, examples: int, seed: int) -> tuple[int, str]:
-    """Exit code and words of a run of so many examples per operation, after the documented and the boundary ones."""
+async def fuzzed(gate: GateWorld, examples: int, seed: int, phases: str) -> tuple[int, str]:
+    """Exit code and words of a run of so many random examples per operation, and of other phases."""
     for org_id in (ORGANIZATION, DOOMED):
         await make_organization(gate, org_id)
     command = [
-        *(sys.executable, "-m", "schemathesis.cli", "run", str(DOCS / "openapi.json")),
-        *("--url", str(gate.http.base_url), "--checks", ",".join(CHECKS)),
-        *("--max-examples", str(examples), "--seed", str(seed), "--workers", "4"),
-        *("--phases", "examples,coverage,fuzzing", "--request-timeout", "30", "--no-color"),
+        *(
+            sys.executable,
+            "-m",
+            "schemathesis.cli",
+            "--config-file",
+            str(Path(__file__).with_name("schemathesis.toml")),
+        ),
+        *("run", str(DOCS / "openapi.json"), "--url", str(gate.http.base_url), "--checks", ",".join(CHECKS)),
+        *("--phases", phases, "--max-examples", str(examples), "--seed", str(seed)),
+        *("--request-timeout", "30", "--no-color"),
     ]
     known = {"tokens": tokens(gate), "organization": ORGANIZATION, "doomed": DOOMED}
     environment = os.environ | {"SCHEMATHESIS_HOOKS": "tests.fuzz.gate_hooks", "FUZZED_GATE": json.dumps(known)}
@@ -80,7 +86,7 @@ async def _main(examples: int, seed: int) -> int:
             )
             async with gate_world(settings) as gate:
                 with process(settings, "sink"):
-                    code, words = await fuzzed(gate, examples, seed)
+                    code, words = await fuzzed(gate, examples, seed, "examples,coverage,fuzzing")
     print(words)
     return code
 
