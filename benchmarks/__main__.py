@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import identities, latency, members, month_end, recovery
+from benchmarks import gate, identities, latency, members, month_end, recovery
 from benchmarks.contenders.comparison import compare
 from benchmarks.job import Job
 from benchmarks.stand import Measured, run_ledger, run_once, run_path
@@ -17,7 +17,19 @@ from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.settings import Settings
 
-WHAT = ("ledger", "path", "workers", "limits", "latency", "members", "identities", "recovery", "month-end", "all")
+WHAT = (
+    "ledger",
+    "path",
+    "workers",
+    "limits",
+    "latency",
+    "members",
+    "identities",
+    "recovery",
+    "month-end",
+    "gate",
+    "all",
+)
 
 
 def main() -> None:
@@ -26,7 +38,7 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=WHAT, default="ledger")
     parser.add_argument("--events", type=int, default=300_000, help="preloaded, of about 300 bytes (%(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of each side, in turn (%(default)s)")
-    parser.add_argument("--members", type=int, help="1,000; of month-end 1,000,000")
+    parser.add_argument("--members", type=int, help="1,000; of month-end and gate 1,000,000")
     parser.add_argument("--organizations", type=int, help="40; of month-end 10,000")
     parser.add_argument("--rate", type=int, default=2_000, help="latency, month-end: events a second (%(default)s)")
     parser.add_argument("--seconds", type=int, default=30, help="of latency (%(default)s)")
@@ -65,6 +77,9 @@ def main() -> None:
     elif arguments.what == "recovery":
         for _, settings in _on_kafka(1):
             asyncio.run(recovery.measure(settings, arguments.runs))
+    elif arguments.what == "gate":
+        for _, settings in _on_kafka(1):
+            gate.main(settings, arguments.members or 1_000_000, arguments.runs)
     elif arguments.what == "month-end":
         size = month_end.Size(arguments.organizations or 10_000, arguments.members or 1_000_000, arguments.rate)
         for _, settings in _on_kafka(1):

@@ -18,7 +18,8 @@ from schemas.status_copy import StatusCopy
 
 logger = logging.getLogger(__name__)
 
-_AT_A_TIME = 2_000
+_AT_A_TIME = 500
+"""Records: a millisecond of the loop, in which nobody is answered."""
 _AGAIN_SECONDS = 1.0
 
 
@@ -117,7 +118,7 @@ class TopicFollower(ABC):
         await consumer.seek_to_beginning(*places)
         ends = await consumer.end_offsets(places)
         while True:
-            batches = await consumer.getmany(timeout_ms=100)
+            batches = await consumer.getmany(timeout_ms=100, max_records=_AT_A_TIME)
             for place, records in batches.items():
                 await self._take_all(records)
                 stable = consumer.last_stable_offset(place)

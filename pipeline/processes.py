@@ -7,12 +7,11 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from pipeline.logs import set_up_logs
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.mailer.smtp import MailServer
-
-_LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 def run_ledger() -> NoReturn:
@@ -28,7 +27,7 @@ def run_ledger() -> NoReturn:
     from pipeline.errors import quiet_libraries
 
     settings = Settings()
-    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+    set_up_logs(settings.log_format)
     quiet_libraries()  # again: importing Faust gave some of them their voice back
     # The worker looks again; asked first, it answers with a sentence instead of a crashed service.
     asyncio.run(cluster_when_ready(engine_settings(settings)))
@@ -52,8 +51,9 @@ def run_sink() -> None:
         TopicsWrong: the topics are not made, or others.
         Broken: an invariant does not hold.
     """
-    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
-    asyncio.run(_sink(Settings()))
+    settings = Settings()
+    set_up_logs(settings.log_format)
+    asyncio.run(_sink(settings))
 
 
 def run_gate() -> None:
@@ -65,9 +65,10 @@ def run_gate() -> None:
     from pipeline.errors import quiet_libraries
     from pipeline.gate import server
 
-    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+    settings = Settings()
+    set_up_logs(settings.log_format)
     quiet_libraries()
-    server.run_gate(Settings())
+    server.run_gate(settings)
 
 
 def run_mailer() -> None:
@@ -80,9 +81,9 @@ def run_mailer() -> None:
     from pipeline.errors import quiet_libraries
     from pipeline.mailer.smtp import mail_server
 
-    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
-    quiet_libraries()
     settings = Settings()
+    set_up_logs(settings.log_format)
+    quiet_libraries()
     asyncio.run(_mailer(settings, mail_server(settings)))
 
 

@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     mail_from: str | None = Field(None, description="the sender: Usage credits <usage@example.com>")
     mail_url: str | None = Field(None, description="of the Usage page, at the end of each mail")
     mail_hours: int = Field(24, ge=1, le=24 * 30, description="what is older is not mailed any more")
+    log_format: Literal["text", "json"] = Field("text", description="of every process: for people or programs")
     data_dir: Path = Path("var")
     identities_dir: Path | None = Field(
         None, description="local disk for what the ledger has seen (R14); unset: in DATA_DIR. May be lost at any time"

@@ -5,6 +5,7 @@ encodes what comes of it. It holds no Kafka: `simulate` and the tests run the ve
 Source: docs/rules.md R14, R16, R17, R20a, R41, R43, R44.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -45,9 +46,12 @@ from pipeline.engine.contract import (
 )
 from pipeline.engine.partitioning import partition_of
 from pipeline.engine.records import arrival_micros, forward_fits, origin
+from pipeline.logs import fields
 from pipeline.topics import ACCOUNT_COMMANDS, USAGE_EVENTS
 from schemas.commands import Command, CommandHead
 from schemas.dead_letters import Origin, Reason
+
+log = logging.getLogger(__name__)
 
 RULES_VERSION = 2
 GROUP_EVENTS = 500
@@ -412,11 +416,18 @@ class LedgerMachine:
             return
         events, outcome = accounts.apply(self.state, command, arrived, self.rules, record.timestamp * 1000)
         setattr(counters, f"commands_{outcome}", getattr(counters, f"commands_{outcome}") + 1)
+        self._log(command, outcome)
         self._outputs.publish(events)
 
     def _refuse(self, head: Command | CommandHead, reason: str, detail: str, at_micros: int) -> None:
         self.state.counters.commands_refused += 1
+        self._log(head, "refused")
         self._outputs.publish([accounts.refuse(self.state, head, reason, detail, at_micros)])
+
+    def _log(self, head: Command | CommandHead, outcome: str) -> None:
+        """A line, not a promise: the transaction is not committed yet."""
+        said = {"command_id": head.command_id, "command": head.command, "org_id": head.org_id}
+        log.info("command %s", outcome, extra=fields(**said, partition=self.partition))
 
     # Small things.
 

@@ -31,6 +31,12 @@ def may_read(gate: Gate, caller: Actor, org_id: str, *, least: Role, scope: Scop
         raise Problem(404, "unknown_organization", f"organization {org_id} is not registered")
 
 
+def is_member(gate: Gate, caller: Actor, org_id: str) -> bool:
+    """Whether a person is a member now, as far as the copy knows."""
+    member = gate.copy.member(org_id, caller.id)
+    return member is not None and not member.removed
+
+
 def may_read_member(gate: Gate, caller: Actor, org_id: str, user_id: str, *, scope: Scope | None = None) -> None:
     """As may_read; everybody may read of themselves, of others admins and above.
 

@@ -73,9 +73,11 @@ _EXAMPLE = {
 _ANSWERED = answered(200, AdmissionAnswer, _EXAMPLE) | documented(401, 403, 422, 429, 503)
 _encode = msgspec.json.Encoder().encode
 
+PATH = "/v1/organizations/{org_id}/members/{user_id}/admission"
+
 
 @router.get(
-    "/v1/organizations/{org_id}/members/{user_id}/admission",
+    PATH,
     responses=_ANSWERED,
     operation_id="getAdmission",
     openapi_extra=least("admin"),
@@ -86,7 +88,7 @@ async def admission(org_id: OrgId, user_id: UserId, caller: Caller, gate: Parts)
 
 
 @router.post(
-    "/v1/organizations/{org_id}/members/{user_id}/admission",
+    PATH,
     responses=_ANSWERED,
     operation_id="askAdmission",
     openapi_extra=least("admin"),
@@ -106,14 +108,23 @@ async def admissions(asked: AdmissionQueries, caller: Caller, gate: Parts) -> Re
     needs_scope(caller, "admission:read")
     if not gate.copy.is_whole:
         raise cannot_tell(CannotTell("the copy of credit-status is not whole yet"))
-    return _json({"answers": [_one_of_many(gate, query) for query in asked.queries]})
+    return _json(_encode({"answers": [_one_of_many(gate, query) for query in asked.queries]}))
 
 
 def _answer_one(gate: Gate, caller: Caller, org_id: str, user_id: str) -> Response:
     if "admission:read" not in caller.scopes:
         may_read_member(gate, caller, org_id, user_id)
+    return _json(answer_body(gate, org_id, user_id))
+
+
+def answer_body(gate: Gate, org_id: str, user_id: str) -> bytes:
+    """An AdmissionAnswer as JSON, to somebody who may ask.
+
+    Raises:
+        Problem: 503
+    """
     try:
-        return _json(_wire(org_id, user_id, _look(gate, org_id, user_id)))
+        return _encode(_wire(org_id, user_id, _look(gate, org_id, user_id)))
     except CannotTell as error:
         raise cannot_tell(error) from None
 
@@ -164,5 +175,5 @@ def cannot_tell(error: CannotTell) -> Problem:
     return Problem(503, "cannot_tell", str(error), headers={"retry-after": "2"})
 
 
-def _json(wire: dict[str, Any]) -> Response:
-    return Response(_encode(wire), media_type="application/json")
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")

@@ -12,6 +12,7 @@ from pipeline.gate import admission, commands, contacts, ingest, queries
 from pipeline.gate.guard import Guard
 from pipeline.gate.parts import Gate, Parts, running
 from pipeline.gate.problems import Problem, ProblemBody, answer_problems, documented
+from pipeline.gate.quick_admission import QuickAdmission
 
 AS_OF_AGE = Gauge("gate_status_age_seconds", "How old the oldest partition of the copy of credit-status is")
 MEMBERS = Gauge("gate_status_members", "Members in the copy of credit-status")
@@ -86,4 +87,4 @@ def gate_api(gate: Gate | None = None) -> FastAPI:
 
 def gate_app(gate: Gate) -> Guard:
     """The whole app."""
-    return Guard(gate_api(gate))
+    return Guard(gate_api(gate), QuickAdmission(gate))

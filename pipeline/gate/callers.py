@@ -43,10 +43,9 @@ class Callers:
             Problem: 401 if it is not good; 503 while the issuer's keys cannot be had.
         """
         now_seconds = time.time() if now_seconds is None else now_seconds
-        digest = hashlib.sha256(token.encode()).digest()
-        known = self._known.get(digest)
-        if known is not None and known[1] > now_seconds:
-            return known[0]
+        known = self.known(token, now_seconds)
+        if known is not None:
+            return known
         if len(token) > _LONGEST_TOKEN:
             raise unknown_caller("the token is too long")
         try:
@@ -61,10 +60,15 @@ class Callers:
             raise unknown_caller(_why(error)) from None
         except IssuerAway as away:
             raise Problem(503, "issuer_away", str(away)) from None
-        self._known[digest] = (actor, float(claims["exp"]))
+        self._known[_digest(token)] = (actor, float(claims["exp"]))
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return actor
+
+    def known(self, token: str, now_seconds: float) -> Actor | None:
+        """Who holds a token that was found good before, and has not ended; None: that is to be found out."""
+        known = self._known.get(_digest(token))
+        return known[0] if known is not None and known[1] > now_seconds else None
 
     async def _claims(self, token: str) -> dict[str, Any]:
         head = jwt.get_unverified_header(token)
@@ -90,6 +94,10 @@ class Callers:
             options={"require": ["exp", "iss", "aud", "sub"]},
         )
         return claims
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
 
 
 def _actor(claims: dict[str, Any]) -> Actor:

@@ -5,6 +5,7 @@ reads what they wrote. With the same `Idempotency-Key` a command is applied once
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -18,21 +19,26 @@ from prometheus_client import Counter
 from pydantic import Field, ValidationError
 
 from pipeline.domain.permissions import PERMISSIONS
+from pipeline.gate.access import is_member
 from pipeline.gate.kafka import KafkaAway, LedgerAnswer
 from pipeline.gate.parts import Caller, Gate, Parts
 from pipeline.gate.problems import Problem, answered, documented, invalid, not_allowed
 from pipeline.gate.resources import RESOURCES, Resource
+from pipeline.logs import fields
 from pipeline.topics import ACCOUNT_COMMANDS
 from schemas.base import Identifier, Model
 from schemas.commands import Actor, Command
 from schemas.events import CommandApplied, CommandRefused, CommandRepeated
 from schemas.instants import Instant
 
+log = logging.getLogger(__name__)
+
 COMMANDS = Counter("gate_commands", "Commands and what became of them", ["command", "outcome"])
 
 router = APIRouter(tags=["commands"])
 _NOT_OF_THE_BODY = {"command", "command_id", "org_id", "actor"}
 _STATUS = {"not_allowed": 403, "amount_is_zero": 422, "internal_error": 503}
+_SAID_TO_STRANGERS = {"unknown_organization", "not_allowed"}
 _PARAMETER = re.compile(r"{(\w+)}")
 
 IdempotencyKey = Annotated[
@@ -79,9 +85,14 @@ async def applied(
     repeated = answer.type == CommandRepeated.TYPE
     said: dict[str, Any] = data["answer"] if repeated else {"type": answer.type, "data": data}
     outcome = said["data"]
-    COMMANDS.labels(name, said["type"].rpartition(".")[2]).inc()
+    outcome_is = said["type"].rpartition(".")[2]
+    COMMANDS.labels(name, outcome_is).inc()
+    log.info(
+        "command answered",
+        extra=fields(**_who(command), answer=outcome_is, reason=outcome.get("reason"), org_seq=data["org_seq"]),
+    )
     if said["type"] == CommandRefused.TYPE:
-        raise _refused(caller, command, outcome)
+        raise _refused(gate, caller, command, outcome)
     assert said["type"] == CommandApplied.TYPE
     with suppress(TimeoutError):
         async with asyncio.timeout_at(until):
@@ -94,17 +105,29 @@ async def _asked(gate: Gate, command: Command, until: float) -> LedgerAnswer:
     topic = gate.settings.topic_prefix + ACCOUNT_COMMANDS.name
     waiting = gate.desk.ask(command.org_id, command.command_id)
     try:
+        await gate.sender.send(topic, command.org_id.encode(), [command.model_dump_json().encode()])
         async with asyncio.timeout_at(until):
-            await gate.sender.send(topic, command.org_id.encode(), [command.model_dump_json().encode()])
             return await waiting
     except KafkaAway as away:
+        log.warning("command not acknowledged by Kafka: %s", away, extra=fields(**_who(command)))
         detail = "Kafka has not acknowledged the command; send it again with the same Idempotency-Key"
         raise Problem(503, "kafka_away", detail, command_id=command.command_id, cause=str(away)) from None
     except TimeoutError:
+        log.warning("command not answered by the ledger yet", extra=fields(**_who(command)))
         detail = "the ledger has not answered yet and still may; send it again with the same Idempotency-Key"
         raise Problem(504, "no_answer_yet", detail, command_id=command.command_id) from None
     finally:
         waiting.cancel()
+
+
+def _who(command: Command) -> dict[str, str]:
+    actor = command.actor
+    return {
+        "command_id": command.command_id,
+        "command": command.command,
+        "org_id": command.org_id,
+        "actor": f"{actor.kind}:{actor.id}",
+    }
 
 
 def _command_id(caller: Actor, key: str | None) -> str:
@@ -114,14 +137,12 @@ def _command_id(caller: Actor, key: str | None) -> str:
     return xxhash.xxh3_128_hexdigest(f"{caller.kind} {caller.id} {key}".encode())
 
 
-def _refused(caller: Actor, command: Command, outcome: dict[str, Any]) -> Problem:
+def _refused(gate: Gate, caller: Actor, command: Command, outcome: dict[str, Any]) -> Problem:
     reason = outcome["reason"]
-    if caller.kind == "user" and reason == "unknown_organization":
-        # What the ledger says of an organisation that exists: by asking nobody learns which do.
+    if caller.kind == "user" and reason in _SAID_TO_STRANGERS and not is_member(gate, caller, command.org_id):
+        # The same whether the organisation exists or not: by asking nobody learns which do.
         if PERMISSIONS[type(command)].role is None:
-            return Problem(403, "not_allowed", "no member may do this", command_id=command.command_id)
-        return not_allowed(f"{caller.id} is not a member of {command.org_id}")
-    if caller.kind == "user" and reason == "not_allowed" and outcome["detail"].endswith("is not a member"):
+            return not_allowed("no member may do this")
         return not_allowed(f"{caller.id} is not a member of {command.org_id}")
     status = _STATUS.get(reason, 404 if reason.startswith("unknown_") else 409)
     return Problem(status, reason, outcome["detail"], command_id=command.command_id)
@@ -182,7 +203,7 @@ def _described(resource: Resource) -> dict[str, Any]:
     if fields:
         required = [name for name in schema.get("required", ()) if name in fields]
         body: dict[str, Any] = {"type": "object", "properties": fields, "additionalProperties": False}
-        content = {"application/json": {"schema": body | {"required": required}, "example": resource.example}}
+        content = {"application/json": {"schema": body | {"required": required}, "examples": resource.examples()}}
         described["requestBody"] = {"required": bool(required), "content": content}
     return described
 

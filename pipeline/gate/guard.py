@@ -6,7 +6,8 @@ Plain ASGI: nothing of a body is kept here, and what answers admission thousands
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,8 @@ import msgspec
 from prometheus_client import Counter, Gauge, Histogram
 
 from pipeline.gate.problems import MEDIA_TYPE, Problem, body_of
+from pipeline.gate.quick_admission import QuickAdmission
+from pipeline.logs import REQUEST_ID
 from schemas.base import is_identifier
 
 logger = logging.getLogger("pipeline.gate")
@@ -42,8 +45,9 @@ RUNNING = Gauge("gate_requests_running", "Requests being answered now")
 class Guard:
     """The outermost layer."""
 
-    def __init__(self, app: App, *, body_seconds: float = BODY_SECONDS) -> None:
+    def __init__(self, app: App, quick: QuickAdmission, *, body_seconds: float = BODY_SECONDS) -> None:
         self._app = app
+        self._quick = quick
         self._body_seconds = body_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,6 +58,7 @@ class Guard:
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = scope["request_id"] = given if is_identifier(given) else uuid4().hex
+        REQUEST_ID.set(request_id)
         most = MOST_EVENT_BYTES if scope["path"] == EVENTS_PATH else MOST_BYTES
         started, status = time.perf_counter(), 500
         begun = False
@@ -74,17 +79,28 @@ class Guard:
             try:
                 if _says_more_than(headers.get(b"content-length"), most):
                     raise too_large(most)
+                quick = self._quick.answer(scope)
+                if quick is not None:
+                    await _send_json(send_on, 200, b"application/json", quick)
+                    return
                 await self._app(scope, _bounded(receive, most, self._body_seconds), send_on)
             except Exception as error:
                 if not isinstance(error, Problem):
-                    logger.exception("request %s: %s %s", request_id, scope["method"], scope["path"])
+                    logger.exception("a request failed: %s %s", scope["method"], scope["path"])
                 if begun:
                     raise
                 await _answer(send_on, error, request_id)
             finally:
                 route = getattr(scope.get("route"), "path", "none")
-                REQUESTS.labels(scope["method"], route, str(status)).inc()
-                SECONDS.labels(route).observe(time.perf_counter() - started)
+                requests, seconds = _counted(scope["method"], route, status)
+                requests.inc()
+                seconds.observe(time.perf_counter() - started)
+
+
+@lru_cache(maxsize=4_096)
+def _counted(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """Looked up once: labels are dear."""
+    return REQUESTS.labels(method, route, str(status)), SECONDS.labels(route)
 
 
 def too_large(most: int) -> Problem:
@@ -125,6 +141,13 @@ async def _answer(send: Send, error: Exception, request_id: str) -> None:
         error if isinstance(error, Problem) else Problem(500, "internal_error", "a bug of ours; the log says more")
     )
     body = msgspec.json.encode(body_of(problem.status, problem.code, problem.detail, request_id, **problem.more))
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    more = [(name.encode(), value.encode()) for name, value in problem.headers.items()]
+    await _send_json(send, problem.status, MEDIA_TYPE.encode(), body, more)
+
+
+async def _send_json(
+    send: Send, status: int, media_type: bytes, body: bytes, more: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    headers = [(b"content-length", str(len(body)).encode()), (b"content-type", media_type), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -108,13 +108,22 @@ async def _caller(
     if given is None:
         raise unknown_caller("no bearer token")
     actor = await gate.callers.caller(given.credentials, gate.now())
+    within_rate(gate, actor)
+    return actor
+
+
+Caller = Annotated[Actor, Depends(_caller)]
+
+
+def within_rate(gate: Gate, actor: Actor) -> None:
+    """Count one request of a caller.
+
+    Raises:
+        Problem: 429
+    """
     settings = gate.settings
     rate = settings.gate_user_requests_per_second if actor.kind == "user" else settings.gate_service_requests_per_second
     wait_seconds = gate.rates.wait_seconds(actor.kind, actor.id, rate, time.monotonic())
     if wait_seconds:
         headers = {"retry-after": str(int(wait_seconds) + 1)}
         raise Problem(429, "too_many_requests", f"at most {rate} requests a second", headers=headers)
-    return actor
-
-
-Caller = Annotated[Actor, Depends(_caller)]

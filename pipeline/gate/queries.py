@@ -36,8 +36,10 @@ class Money(Model):
 
     month: str
     spend_usd: str = Field(description="exactly", examples=["12.345"])
-    limit_usd: str | None = Field(description="null: unlimited", examples=["100.00"])
-    raised_usd: str | None = Field(description="what stands in for the limit this month alone", examples=[None])
+    limit_usd: str | None = Field(description="null: unlimited", examples=["100.00", None])
+    raised_usd: str | None = Field(
+        description="what stands in for the limit this month alone; null: nothing", examples=["150.00", None]
+    )
 
 
 class OrganizationAnswer(Money):

@@ -16,17 +16,30 @@ REQUEST = ORGANIZATION + "/credit-requests/{request_id}"
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One command, as somebody writes it over HTTP."""
+    """One command, as somebody writes it over HTTP.
+
+    Attributes:
+        example: a body.
+        others: further ones that say something else, by what they say: what null means, above all.
+    """
 
     method: str
     path: str
     command: type[Command]
     example: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def examples(self) -> dict[str, dict[str, Any]]:
+        """All of them, as OpenAPI has them."""
+        named = {"usual": self.example} | self.others
+        return {name.replace(" ", "_"): {"summary": name.capitalize(), "value": body} for name, body in named.items()}
 
 
 _LIMIT = {"limit_usd": "100.00"}
+_NO_LIMIT = {"unlimited": {"limit_usd": None}}
 _ON = {"enabled": True}
 _PAID = {"payment_id": "pay-7", "amount_usd": "50.00"}
+_RELOAD = {"enabled": True, "threshold_usd": "10.00", "amount_usd": "50.00"}
 
 RESOURCES: tuple[Resource, ...] = (
     Resource("PUT", ORGANIZATION, said.RegisterOrganization, {"plan": "enterprise", "primary_owner": "ada"}),
@@ -50,6 +63,7 @@ RESOURCES: tuple[Resource, ...] = (
         ORGANIZATION + "/grants",
         said.GrantCredits,
         {"amount_usd": "25.00", "expires_at": "2099-01-01T00:00:00Z"},
+        {"never expires": {"amount_usd": "25.00", "expires_at": None}},
     ),
     Resource(
         "POST",
@@ -65,26 +79,39 @@ RESOURCES: tuple[Resource, ...] = (
     ),
     Resource("PUT", ORGANIZATION + "/credits/enabled", said.SetCredits, _ON),
     Resource("PUT", ORGANIZATION + "/credits/member-default", said.SetMemberDefault, _ON),
-    Resource("PUT", ORGANIZATION + "/spend-limit", said.SetOrganizationLimit, _LIMIT),
-    Resource("PUT", ORGANIZATION + "/seat-tiers/{seat_tier}/spend-limit", said.SetTierLimit, _LIMIT),
+    Resource("PUT", ORGANIZATION + "/spend-limit", said.SetOrganizationLimit, _LIMIT, _NO_LIMIT),
+    Resource("PUT", ORGANIZATION + "/seat-tiers/{seat_tier}/spend-limit", said.SetTierLimit, _LIMIT, _NO_LIMIT),
     Resource("PUT", ORGANIZATION + "/thresholds", said.SetThresholds, {"percents": [50, 80, 100]}),
-    Resource("PUT", ORGANIZATION + "/balance-notice", said.SetBalanceNotice, {"threshold_usd": "10.00"}),
+    Resource(
+        "PUT",
+        ORGANIZATION + "/balance-notice",
+        said.SetBalanceNotice,
+        {"threshold_usd": "10.00"},
+        {"never": {"threshold_usd": None}},
+    ),
     Resource("POST", ORGANIZATION + "/purchases", said.BuyCredits, {"amount_usd": "50.00"}),
     Resource(
         "PUT",
         ORGANIZATION + "/auto-reload",
         said.SetAutoReload,
-        {"enabled": True, "threshold_usd": "10.00", "amount_usd": "50.00", "monthly_maximum_usd": "200.00"},
+        _RELOAD | {"monthly_maximum_usd": "200.00"},
+        {"no maximum": _RELOAD | {"monthly_maximum_usd": None}},
     ),
     Resource("PUT", ORGANIZATION + "/primary-owner", said.HandOverOwnership, {"user_id": "bruno"}),
     Resource("PUT", ORGANIZATION + "/credit-requests/enabled", said.SetRequestsEnabled, _ON),
     Resource("POST", ORGANIZATION + "/credit-requests", said.RequestCredits, {"kind": "credits"}),
-    Resource("POST", REQUEST + "/approve", said.ApproveRequest, _LIMIT),
+    Resource("POST", REQUEST + "/approve", said.ApproveRequest, _LIMIT, {"a Premium seat": {"seat_tier": "premium"}}),
     Resource("POST", REQUEST + "/deny", said.DenyRequest),
     Resource("PUT", MEMBER, said.AddMember, {"seat_tier": "standard", "role": "member"}),
     Resource("DELETE", MEMBER, said.RemoveMember),
     Resource("PUT", MEMBER + "/role", said.SetRole, {"role": "admin"}),
     Resource("PUT", MEMBER + "/seat-tier", said.AssignSeat, {"seat_tier": "premium"}),
-    Resource("PUT", MEMBER + "/spend-limit", said.SetUserLimit, _LIMIT),
-    Resource("PUT", MEMBER + "/credits/enabled", said.SetMemberCredits, _ON),
+    Resource("PUT", MEMBER + "/spend-limit", said.SetUserLimit, _LIMIT, _NO_LIMIT),
+    Resource(
+        "PUT",
+        MEMBER + "/credits/enabled",
+        said.SetMemberCredits,
+        _ON,
+        {"as the organization has it": {"enabled": None}},
+    ),
 )

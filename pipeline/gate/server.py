@@ -1,6 +1,7 @@
 """Settings come in; a gate that answers HTTP until SIGTERM or Ctrl-C goes out."""
 
 import asyncio
+import gc
 import ipaddress
 import logging
 
@@ -40,8 +41,11 @@ def run_gate(settings: Settings) -> None:
             "nobody could call: set GATE_ISSUER to an OIDC issuer's URL, or GATE_DEV_TOKENS=true on loopback"
         )
     asyncio.run(_checked(settings))
+    app = gate_app(gate_parts(settings))
+    # Routes and models stay for ever: looking for cycles among them would hold up whoever asks meanwhile.
+    gc.freeze()
     config = uvicorn.Config(
-        gate_app(gate_parts(settings)),
+        app,
         host=settings.gate_host,
         port=settings.gate_port,
         log_config=None,

@@ -10,18 +10,19 @@ class Proxy:
     """Passes bytes both ways between its own port and a target's, on loopback.
 
     Attributes:
+        port: its own.
         delay_seconds: every piece waits so long before it goes on.
     """
 
     def __init__(self, port: int, target_port: int) -> None:
         self.delay_seconds = 0.0
-        self._port, self._target_port = port, target_port
+        self.port, self._target_port = port, target_port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def open(self) -> None:
         """Take connections."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     async def cut(self) -> None:
         """Drop all connections and take none, until opened again."""

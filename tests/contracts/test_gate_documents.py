@@ -29,11 +29,22 @@ def test_openapi_is_3_1_and_every_body_has_an_example_that_fits_its_schema() -> 
     for path, item in document["paths"].items():
         for method, operation in item.items():
             content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-            if "example" in content:
-                root = content["schema"] | {"components": document["components"]}
-                jsonschema_rs.validate(root, content["example"])
-            elif content and "examples" not in content:
-                assert path == "/v1/admission", f"{method} {path} has no example"
+            examples = [example["value"] for example in content.get("examples", {}).values()]
+            assert examples or not content or path == "/v1/admission", f"{method} {path} has no example"
+            for example in examples:
+                jsonschema_rs.validate(content["schema"] | {"components": document["components"]}, example)
+
+
+def test_where_null_may_stand_an_example_shows_it() -> None:
+    for resource in RESOURCES:
+        schema = resource.command.model_json_schema()
+        nullable = {
+            name
+            for name, field in schema["properties"].items()
+            if {"type": "null"} in field.get("anyOf", ()) and name in schema["required"]
+        }
+        shown = [example["value"] for example in resource.examples().values()]
+        assert nullable <= {name for body in shown for name in body if body[name] is None}, resource.path
 
 
 def test_every_schema_that_asyncapi_names_is_there() -> None:

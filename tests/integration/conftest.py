@@ -32,6 +32,7 @@ async def gate(
         gate_port=free_port(),
         gate_dev_tokens=True,
         gate_user_requests_per_second=10_000,
+        log_format="json",
     )
     async with gate_world(settings) as running:
         with process(settings, "sink"):

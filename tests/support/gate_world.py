@@ -123,11 +123,20 @@ def usage(event_id: str, org_id: str, cents: int, user_id: str = "mia", **fields
 
 
 @asynccontextmanager
-async def gate_world(settings: Settings) -> AsyncIterator[GateWorld]:
-    """Topics, a ledger and a gate."""
+async def gate_running(settings: Settings) -> AsyncIterator[GateWorld]:
+    """Topics and a gate; the ledger is somebody else's."""
     await create_topics(settings)
-    with process(settings, "ledger"), process(settings, "gate"):
+    with process(settings, "gate"):
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.gate_port}", timeout=30) as http:
             world = GateWorld(settings, http)
             await world.ready()
+            yield world
+
+
+@asynccontextmanager
+async def gate_world(settings: Settings) -> AsyncIterator[GateWorld]:
+    """Topics, a ledger and a gate."""
+    await create_topics(settings)
+    with process(settings, "ledger"):
+        async with gate_running(settings) as world:
             yield world
