@@ -17,9 +17,7 @@ from schemas.organization import Basis, OrganizationState, Plan, RequestKind, Ro
 MonthOrNone = Annotated[str, StringConstraints(pattern=r"^(\d{4}-(0[1-9]|1[0-2]))?$")]
 """`2026-01`, or empty, which sorts before every month."""
 
-InstantOrNone = Annotated[
-    str, StringConstraints(pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z)?$")
-]
+InstantOrNone = Annotated[str, StringConstraints(pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z)?$")]
 """`2026-01-31T12:00:00Z`, or empty."""
 
 

@@ -14,9 +14,7 @@ from pipeline.gate.standing import spend_of
 from schemas.organization import ROLES, SEAT_TIERS
 from schemas.status_copy import MemberRecord
 
-Sort = Literal[
-    "spend", "-spend", "user_id", "-user_id", "role", "-role", "seat_tier", "-seat_tier"
-]
+Sort = Literal["spend", "-spend", "user_id", "-user_id", "role", "-role", "seat_tier", "-seat_tier"]
 
 _RUN = 1_000
 
@@ -43,9 +41,7 @@ def page_of(
     backwards = sort == "-user_id"
     total, runs = 0, []
     while taken := list(islice(members, _RUN)):
-        found = [
-            member for member in taken if (removed or not member.removed) and search in member.user_id.lower()
-        ]
+        found = [member for member in taken if (removed or not member.removed) and search in member.user_id.lower()]
         found.sort(key=key, reverse=backwards)
         total += len(found)
         runs.append(found)

@@ -104,7 +104,9 @@ async def seat_tiers(org_id: OrgId, caller: Caller, gate: Parts) -> TiersAnswer:
 def tiers_of(gate: Gate, org_id: str, counted: Counter[str]) -> list[TierAnswer]:
     """Both tiers, also where nothing was ever set or spent."""
     month = month_of(gate)
-    found = [gate.copy.tier(org_id, name) or TierRecord(org_id=org_id, org_seq=0, seat_tier=name) for name in SEAT_TIERS]
+    found = [
+        gate.copy.tier(org_id, name) or TierRecord(org_id=org_id, org_seq=0, seat_tier=name) for name in SEAT_TIERS
+    ]
     return [
         TierAnswer(**money_of(tier, month), seat_tier=tier.seat_tier, members=counted[tier.seat_tier], basis=tier.basis)
         for tier in found

@@ -40,10 +40,8 @@ async def root() -> Response:
 @router.get("/sign-in")
 async def sign_in(gate: Parts, problem: str = "") -> Response:
     """The page where somebody signs in; on loopback with development tokens it lists who is known here."""
-    people = []
-    if gate.settings.gate_dev_tokens:
-        for member in gate.copy.some_members(_MOST_SHOWN):
-            people.append((member.user_id, member.org_id, member.role.replace("_", " ")))
+    known = gate.copy.some_members(_MOST_SHOWN) if gate.settings.gate_dev_tokens else []
+    people = [(member.user_id, member.org_id, member.role.replace("_", " ")) for member in known]
     issuer = gate.callers.issuer
     shown = sign_in_page(people, issuer.url if issuer else None, problem, has_demo=gate.settings.gate_dev_tokens)
     return HTMLResponse(shown, headers=HTML_HEADERS)

@@ -39,7 +39,9 @@ class SpendAnswer(Model):
     days: list[Share] = Field(description="days on which something was spent, UTC")
     products: list[Share] = Field(description="the dearest first")
     models: list[Share] = Field(description="the dearest first")
-    forecast_usd: str | None = Field(description="at the pace so far, to the month's end; null: less than a day has run")
+    forecast_usd: str | None = Field(
+        description="at the pace so far, to the month's end; null: less than a day has run"
+    )
 
 
 class DraftAnswer(Model):
@@ -92,9 +94,7 @@ ORDER BY org_seq DESC LIMIT 1 BY command
 """
 
 
-@router.get(
-    "/v1/organizations/{org_id}/spend", responses=_MONEY, operation_id="getSpend", openapi_extra=least("admin")
-)
+@router.get("/v1/organizations/{org_id}/spend", responses=_MONEY, operation_id="getSpend", openapi_extra=least("admin"))
 async def spend(
     org_id: OrgId,
     caller: Caller,

@@ -88,6 +88,7 @@ async function show({ org_id, role }) {
   const parts = views.filter((view) => view !== limits || page.isOwner).map((view) => view.refresh().catch(page.trouble));
   if (!page.isAdmin) listen();
   await Promise.all(parts);
+  performance.mark("first view");
   lastPast = Date.now();
 }
 
