@@ -77,7 +77,7 @@ export function limitDialog({ title, said, set, current, raised, choice, unlimit
   form.elements.month.checked = false;
   form.elements.amount.value = raised ?? current ?? "";
   if (basis !== undefined) form.elements.basis.value = basis;
-  form.elements.kind.value = current === null ? "unlimited" : "amount";
+  form.elements.kind.value = "amount";
   const follow = () => {
     part("amount").hidden = choice && form.elements.kind.value === "unlimited";
     part("month").hidden = !canRaise || part("amount").hidden;

@@ -32,6 +32,7 @@ export function show(organization) {
   const limit = organization.raised_usd ?? organization.limit_usd;
   update(byId("spent"), money(organization.spend_usd));
   update(byId("limit"), moneyOrUnlimited(limit));
+  byId("of").textContent = limit === null ? "·" : "of";
   const share = byId("spent-share");
   const reached = limit === null ? 0 : number(limit) === 0 ? 100 : Math.min(100, (number(organization.spend_usd) / number(limit)) * 100);
   share.hidden = limit === null;

@@ -159,7 +159,7 @@ function edit(at, member) {
   const own = member.limit_usd;
   limitDialog({
     title: `Edit limit: ${member.user_id}`,
-    said: `Takes the place of what each member with a ${tierName(member.seat_tier)} seat has. Spent this month: ${money(member.spend_usd)}.`,
+    said: `A limit of their own, in place of what each ${tierName(member.seat_tier)} seat has. Spent this month: ${money(member.spend_usd)}.`,
     set: "Set limit",
     current: own,
     raised: member.raised_usd,

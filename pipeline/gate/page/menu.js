@@ -4,6 +4,7 @@ import { byId, fill, make } from "/page/show.js";
 
 const menu = byId("menu");
 let opener = null;
+let openedAt = 0;
 let closed = { button: null, at: 0 };
 
 export function menuButton(label, actions) {
@@ -20,6 +21,7 @@ function show(button, actions) {
   menu.setAttribute("aria-label", button.getAttribute("aria-label"));
   menu.showPopover();
   opener = button;
+  openedAt = button.getBoundingClientRect().top;
   button.setAttribute("aria-expanded", "true");
   const place = button.getBoundingClientRect();
   const size = menu.getBoundingClientRect();
@@ -47,4 +49,7 @@ menu.addEventListener("keydown", (event) => {
   items.at(to % items.length).focus();
 });
 
-addEventListener("scroll", () => opener && menu.hidePopover(), { passive: true });
+// It does not go along when the page is scrolled away under it.
+addEventListener("scroll", () => {
+  if (opener && Math.abs(opener.getBoundingClientRect().top - openedAt) > 8) menu.hidePopover();
+}, { passive: true });
