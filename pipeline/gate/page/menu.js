@@ -5,12 +5,16 @@ import { byId, fill, make } from "/page/show.js";
 const menu = byId("menu");
 let opener = null;
 let openedAt = 0;
-let closed = { button: null, at: 0 };
+let wasOpen = false;
 
 export function menuButton(label, actions) {
   const button = make("button", { type: "button", class: "more", "aria-label": label, "aria-haspopup": "menu", "aria-expanded": "false" }, "…");
-  // The press that would close the menu has closed it already when the click comes.
-  button.onclick = () => closed.button === button && performance.now() - closed.at < 250 || show(button, actions());
+  // A press beside an open menu closes it, also one on its own button; the click that follows is not to open it again.
+  button.onpointerdown = () => { wasOpen = opener === button; };
+  button.onclick = () => {
+    if (!wasOpen) show(button, actions());
+    wasOpen = false;
+  };
   return button;
 }
 
@@ -34,7 +38,6 @@ function show(button, actions) {
 menu.addEventListener("toggle", (event) => {
   if (event.newState !== "closed" || opener === null) return;
   opener.setAttribute("aria-expanded", "false");
-  closed = { button: opener, at: performance.now() };
   if (menu.contains(document.activeElement) || document.activeElement === document.body) opener.focus();
   opener = null;
 });
