@@ -11,8 +11,8 @@ from urllib.parse import parse_qs
 
 import httpx
 import jwt
+from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
-from authlib.oauth2.base import OAuth2Error
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
@@ -96,7 +96,7 @@ async def back(request: Request, gate: Parts, state: str = "", code: str = "", e
         claims = await _claims(issuer, tokens["id_token"], gate.settings.client_id)
     except (IssuerAway, httpx.HTTPError):
         return _failed(gate, "issuer_away")
-    except (OAuth2Error, jwt.PyJWTError, KeyError, ValueError, TypeError):
+    except (AuthlibBaseError, jwt.PyJWTError, KeyError, ValueError, TypeError):
         return _failed(gate, "refused")
     if not hmac.compare_digest(str(claims.get("nonce")).encode(), begun["nonce"].encode()):
         return _failed(gate, "refused")

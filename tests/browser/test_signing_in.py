@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from playwright.async_api import Browser, expect
+from pydantic import SecretStr
 
 from pipeline.embedded.ports import free_port
 from tests.support.browsing import Browsing, Organization, make
@@ -36,6 +37,7 @@ async def behind_oidc(stack: GateWorld) -> AsyncIterator[tuple[GateWorld, str]]:
     with provider(free_port()) as issuer:
         settings = stack.settings.model_copy(
             update={"gate_port": free_port(), "gate_issuer": issuer, "gate_dev_tokens": False}
+            | {"gate_client_secret": SecretStr("of the page")}
         )
         with process(settings, "gate"):
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.gate_port}", timeout=30) as http:
@@ -80,9 +82,13 @@ async def test_a_way_back_that_was_not_begun_here_signs_nobody_in(
     await page.goto(f"{browsing.url}/sign-in/back?code=stolen&state=guessed")
     await expect(page.get_by_text("That sign-in was not begun in this browser")).to_be_visible()
     await page.get_by_role("link", name="Sign in").click()
-    await page.get_by_role("button", name="Deny").click()
-    await expect(page.get_by_text("The sign-in service did not say who you are.")).to_be_visible()
-    assert await page.context.cookies(browsing.url) == []
+    state = httpx.URL(page.url).params["state"]
+    for word in ("error=access_denied", "code=never-given"):
+        await page.goto(f"{browsing.url}/sign-in/back?{word}&state={state}")
+        await expect(page.get_by_text("The sign-in service did not say who you are.")).to_be_visible()
+        await page.get_by_role("link", name="Sign in").click()
+        state = httpx.URL(page.url).params["state"]
+    assert "usage-credits-session" not in [cookie["name"] for cookie in await page.context.cookies(browsing.url)]
     await browsing.close()
 
 
