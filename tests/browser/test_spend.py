@@ -55,6 +55,8 @@ async def test_limits_reached_and_changed_are_a_history(browsing: Browsing, org:
     await org.put("/spend-limit", {"limit_usd": "4.00"})
     refused = await org.world.call("PUT", f"{org.path}/spend-limit", {"limit_usd": "9.00"}, of=org.member)
     assert refused.status_code == 403
+    await org.stored("/audit-log", 7)
+    await org.stored("/breaches", 1)
     owner, admin = await browsing.person(org.owner), await browsing.person(org.admin)
     history = owner.get_by_role("region", name="History")
     for said in (

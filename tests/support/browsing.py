@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright, expect
 
 from tests.support.gate_world import BILLING, PRODUCT, GateWorld, usage
 
 CHROMIUM = "/usr/bin/chromium"
 PATIENCE_MS = 20_000
 _NUMBERS = count(1)
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @asynccontextmanager
@@ -117,6 +119,14 @@ class Organization:
         while await self._spent(user_id) == before:
             assert time.monotonic() < deadline, "the usage is not charged"
             await asyncio.sleep(0.05)
+
+    async def stored(self, path: str, least: int) -> Any:
+        """Rows of the past, once ClickHouse has that many."""
+        deadline = time.monotonic() + 60
+        while len(rows := (await self.get(path))["rows"]) < least:
+            assert time.monotonic() < deadline, f"{path} has {rows}"
+            await asyncio.sleep(0.05)
+        return rows
 
     async def _spent(self, user_id: str) -> str:
         spent: str = (await self.get(f"/members/{user_id}"))["spend_usd"]

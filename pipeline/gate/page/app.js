@@ -13,6 +13,7 @@ import * as spend from "/page/spend.js";
 const RENEW_MS = 5 * 60 * 1000;
 const LATER_MS = [800, 3000]; // past usage is stored a moment after it is charged
 const QUIET_MS = 5000;
+const PAST_MS = 20000;
 
 const page = {
   path: "", role: "", isOwner: false, isAdmin: false, organization: null, me: null,
@@ -90,6 +91,8 @@ async function show({ org_id, role }) {
   await Promise.all(parts);
   performance.mark("first view");
   lastPast = Date.now();
+  setTimeout(past, LATER_MS[1]);
+  setInterval(() => document.hidden || past(), PAST_MS);
 }
 
 // The stream begins with everything as it is now, also after it broke.
