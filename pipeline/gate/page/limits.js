@@ -57,7 +57,7 @@ function limitSaid(organization, limit, reached) {
   if (limit === null) return `Month to date, ${month}. Set a limit to bound what all members together can spend.`;
   if (reached >= 100) return `Month to date, ${month}. The limit is reached: everybody is paused until it is raised or the month ends.`;
   const raised = organization.raised_usd === null ? "" : ` Raised for this month; ${moneyOrUnlimited(organization.limit_usd)} after it.`;
-  return `Month to date, ${month}; the month ends at midnight UTC.${raised}`;
+  return `Month to date, ${month} (UTC).${raised}`;
 }
 
 // What ClickHouse knows, which is a moment later.
