@@ -75,12 +75,14 @@ async def measure(members: int) -> None:
 
 async def _browse(browser: Browser, http: httpx.AsyncClient, headers: dict[str, str], members: int) -> None:
     one, other = await _opened(browser, str(http.base_url)), await _opened(browser, str(http.base_url))
-    first = []
+    first, whole = [], []
     for _ in range(_TIMES):
         await one.reload()
         await one.locator("main[aria-busy=false]").wait_for()
-        first.append(await one.evaluate("performance.getEntriesByName('first view')[0].startTime"))
-    _tell(f"first view, {members:,} members", first)
+        for mark, times in (("first view", first), ("all views", whole)):
+            times.append(await one.evaluate(f"performance.getEntriesByName('{mark}')[0].startTime"))
+    _tell(f"first view (limits, month to date), {members:,} members", first)
+    _tell("all views, members and history too", whole)
     own, seen = [], []
     for number in range(_TIMES):
         await one.get_by_role("button", name="Adjust limit").click()
