@@ -47,6 +47,12 @@ class Settings(BaseSettings):
     gate_port: int = Field(8080, ge=0, le=65535)
     gate_issuer: str | None = Field(None, description="URL of the OIDC issuer whose tokens the gate takes")
     gate_audience: str = Field("usage-credits", description="what the tokens must be meant for")
+    gate_public_url: str | None = Field(None, description="where people find the page, https://…; unset: this machine")
+    gate_client_id: str | None = Field(None, description="the page's, at the issuer; unset: GATE_AUDIENCE")
+    gate_client_secret: SecretStr | None = Field(None, description="unset: a public client, with PKCE alone")
+    gate_session_secret: SecretStr | None = Field(
+        None, min_length=32, description="signs sessions, the same for all gates; unset: one in DATA_DIR"
+    )
     gate_dev_tokens: bool = Field(False, description="take tokens of `usage-credits token`; on loopback alone")
     gate_as_of_seconds: float = Field(60, gt=0, description="an older copy cannot tell who may spend (R33)")
     gate_answer_seconds: float = Field(10, gt=0, description="how long Kafka and the ledger may take to answer")
@@ -66,6 +72,11 @@ class Settings(BaseSettings):
     identities_dir: Path | None = Field(
         None, description="local disk for what the ledger has seen (R14); unset: in DATA_DIR. May be lost at any time"
     )
+
+    @property
+    def client_id(self) -> str:
+        """What the issuer knows the page by."""
+        return self.gate_client_id or self.gate_audience
 
     @property
     def rules(self) -> Rules:
