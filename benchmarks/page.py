@@ -75,7 +75,8 @@ async def measure(members: int) -> None:
 
 async def _browse(browser: Browser, http: httpx.AsyncClient, headers: dict[str, str], members: int) -> None:
     one, other = await _opened(browser, str(http.base_url)), await _opened(browser, str(http.base_url))
-    first, whole = [], []
+    first: list[float] = []
+    whole: list[float] = []
     for _ in range(_TIMES):
         await one.reload()
         await one.locator("main[aria-busy=false]").wait_for()
