@@ -17,16 +17,19 @@ def run_ledger() -> NoReturn:
 
     Raises:
         Refused: the topics are not made, or others.
+        NotLetIn, RightsLacking: Kafka does not take us, or not for a ledger.
     """
     import faust
 
     from pipeline.app import engine_settings, ledger_app
     from pipeline.engine.preflight import cluster_when_ready
     from pipeline.errors import quiet_libraries
+    from pipeline.rights_admin import when_let_in
 
     settings = Settings()
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
     quiet_libraries()  # again: importing Faust gave some of them their voice back
+    asyncio.run(when_let_in(settings, "ledger"))
     # The worker looks again; asked first, it answers with a sentence instead of a crashed service.
     asyncio.run(cluster_when_ready(engine_settings(settings)))
     # What is made from here on lives for one chunk or for ever: looking for cycles among it costs 7 % and finds none.
@@ -47,6 +50,7 @@ def run_sink() -> None:
 
     Raises:
         TopicsWrong: the topics are not made, or others.
+        NotLetIn, RightsLacking: Kafka does not take us, or not for a sink.
         Broken: an invariant does not hold.
     """
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
@@ -94,13 +98,24 @@ def run_migrate() -> dict[str, Any]:
 
 
 async def _sink(settings: Settings) -> None:
-    from pipeline.topics_admin import check_topics, when_kafka_is_there
+    from pipeline.monitoring.loop import LoopWatch
+    from pipeline.monitoring.serving import serve_metrics
+    from pipeline.rights_admin import when_let_in
+    from pipeline.topics_admin import check_topics
     from sinks.sink import SinkConfig, run_sink
 
+    watch = LoopWatch()
+    watching = asyncio.create_task(watch.run())
+    serve_metrics(settings, lambda: watch.is_alive)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    waiting = asyncio.create_task(when_kafka_is_there(check_topics, settings, float("inf"), logging.warning))
+
+    async def topics_when_let_in() -> str:
+        await when_let_in(settings, "sink")
+        return await check_topics(settings)
+
+    waiting = asyncio.create_task(topics_when_let_in())
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
@@ -117,6 +132,7 @@ async def _sink(settings: Settings) -> None:
         session_timeout_ms=settings.session_timeout_ms,
     )
     await run_sink(config, stop)
+    watching.cancel()
 
 
 async def _migrate(settings: Settings) -> dict[str, Any]:
