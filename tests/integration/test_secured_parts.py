@@ -109,6 +109,19 @@ async def test_all_that_lacks_is_named_together_with_who_grants_it(secured: Secu
     assert "`usage-credits topics acls --principal ledger=User:sink --apply`" in str(error.value)
 
 
+def test_doctor_lists_what_is_lacking_and_who_is_asked(secured: Secured) -> None:
+    ended = run(secured.settings("sink"), "doctor", "--process", "gate", "--json")
+    assert ended.returncode == 1
+    lacking = [one for one in json.loads(ended.stdout) if one["area"] == "permissions"]
+    assert {one["found"] for one in lacking} >= {
+        "a gate needs Write on topic secured.usage-events",
+        "a gate needs Read on topic secured.credit-status",
+    }
+    assert {one["to_do"] for one in lacking} == {
+        "as an administrator: `usage-credits topics acls --principal gate=User:sink --apply`"
+    }
+
+
 def test_a_ledger_with_too_few_rights_does_not_start(secured: Secured) -> None:
     ended = run(secured.settings("sink"), "ledger")
     assert ended.returncode == 1
