@@ -103,6 +103,7 @@ class _Sink:
         self._assigned = False
         self._holding = False
         self._told_at = 0.0
+        self._told: set[TopicPartition] = set()
 
     async def start(self, stop: asyncio.Event) -> bool:
         """Wait for both stores, migrate, join the group; False if stopped before that."""
@@ -225,11 +226,16 @@ class _Sink:
             return
         self._told_at = now
         metrics.HOLDING.set(self._holding)
-        metrics.LAG_RECORDS.clear()  # of partitions that are another's by now
-        for at in self._consumer.assignment() if self._holding else ():
-            end = self._consumer.last_stable_offset(at)
-            stored = self._feeds[at.topic].first_offsets.get(at.partition) or await self._consumer.position(at)
-            metrics.LAG_RECORDS.labels(at.topic, at.partition).set(max(0, (end or 0) - stored))
+        held = set(self._consumer.assignment()) if self._holding else set()
+        for at in self._told - held:  # another's by now
+            metrics.LAG_RECORDS.remove(at.topic, str(at.partition))
+        self._told = held
+        with suppress(IllegalStateError, AssertionError):  # a rebalance came between
+            for at in held:
+                end = self._consumer.last_stable_offset(at)
+                first_left = self._feeds[at.topic].first_offsets.get(at.partition)
+                stored = first_left if first_left is not None else await self._consumer.position(at)
+                metrics.LAG_RECORDS.labels(at.topic, at.partition).set(max(0, (end or 0) - stored))
 
     async def _flush(self, feed: Feed) -> bool:
         """Insert the block of a feed; False if the partitions were taken away meanwhile."""

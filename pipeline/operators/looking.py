@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from pipeline.engine.restore import last_line
 from pipeline.errors import sentence_for
@@ -141,12 +142,18 @@ async def look(settings: Settings, *, with_members: bool) -> Status:
 
 async def _left_of(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int]:
     """What a group says it has read; none reads that back but who looks on."""
-    offsets = await admin.list_consumer_group_offsets(group)
+    try:
+        offsets = await admin.list_consumer_group_offsets(group)
+    except GroupCoordinatorNotAvailableError:  # a Kafka that never had a group
+        return {}
     return {place: left.offset for place, left in offsets.items() if left.offset >= 0}
 
 
 async def _members_of(admin: AIOKafkaAdminClient, group: str) -> int:
-    (answer,) = await admin.describe_consumer_groups([group])
+    try:
+        (answer,) = await admin.describe_consumer_groups([group])
+    except GroupCoordinatorNotAvailableError:
+        return 0
     return len(answer.to_object()["groups"][0]["members"])
 
 

@@ -78,7 +78,7 @@ async def prometheus(folder: Path, jobs: Mapping[str, str]) -> AsyncIterator[Pro
 
 def _start(folder: Path, jobs: Mapping[str, str], address: str) -> "subprocess.Popen[bytes]":
     config = yaml.safe_load(CONFIG.read_text())
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["global"] = {"scrape_interval": "2s", "evaluation_interval": "2s"}
     config["rule_files"] = [str(ALERTS)]
     config["scrape_configs"] = [
         {"job_name": job["job_name"], "static_configs": [{"targets": [jobs[job["job_name"]]]}]}

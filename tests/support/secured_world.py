@@ -102,5 +102,5 @@ def run(settings: Settings, *command: str) -> "subprocess.CompletedProcess[str]"
         env=environment(settings),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
