@@ -1,5 +1,6 @@
 """Settings come in; the parts of one gate, started and stopped together, go out."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from pipeline.gate.kafka import AnswerDesk, Sender
 from pipeline.gate.problems import Problem
 from pipeline.gate.rates import Rates
 from pipeline.gate.sessions import Sessions, origins, session_secret
+from pipeline.monitoring.loop import LoopWatch
 from pipeline.settings import Settings
 from pipeline.topics import ACCOUNT_EVENTS, CREDIT_STATUS
 from schemas.commands import Actor
@@ -93,9 +95,11 @@ async def running(gate: Gate) -> AsyncIterator[None]:
     """Run them, until the end of the block."""
     async with gate.follower, gate.contacts:
         await gate.desk.start()
+        watching = asyncio.create_task(LoopWatch().run())
         try:
             yield
         finally:
+            watching.cancel()
             await gate.desk.stop()
             await gate.sender.stop()
             await gate.history.close()

@@ -11,6 +11,7 @@ import uvicorn
 from pipeline.errors import Mendable
 from pipeline.gate.app import gate_app
 from pipeline.gate.parts import Gate, gate_parts
+from pipeline.rights_admin import when_let_in
 from pipeline.settings import Settings
 from pipeline.topics_admin import check_topics, when_kafka_is_there
 
@@ -34,6 +35,7 @@ def run_gate(settings: Settings) -> None:
     Raises:
         Mendable: nobody could be known, or development tokens off loopback.
         TopicsWrong: the topics are not made, or others.
+        NotLetIn, RightsLacking: Kafka does not take us, or not for a gate.
     """
     if settings.gate_dev_tokens and not is_loopback(settings.gate_host):
         raise Mendable(f"GATE_DEV_TOKENS is for loopback alone; GATE_HOST is {settings.gate_host}")
@@ -76,4 +78,5 @@ class _Server(uvicorn.Server):
 
 
 async def _checked(settings: Settings) -> None:
+    await when_let_in(settings, "gate")
     await when_kafka_is_there(check_topics, settings, float("inf"), logging.warning)
