@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ from pipeline.settings import Settings
 from pipeline.topics_admin import create_topics
 from tests.support.gate_world import GateWorld, make_organization, process, usage
 from tests.support.secured_world import ADMIN, Secured, run, secured_kafka, tls_in_front
+
+GRANTS = Path(__file__).parents[2] / "deploy" / "clickhouse-grants.sql"
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
@@ -170,6 +173,15 @@ def test_a_node_that_somebody_else_vouches_for_is_not_trusted(secured: Secured, 
     ended = run(secured.settings("ledger", kafka_ssl_ca_file=tmp_path / "other.pem"), "topics", "--check")
     assert ended.returncode == 1
     assert "shows a certificate that is not trusted here" in ended.stderr
+
+
+def test_grants_are_statements_that_clickhouse_reads(client: Client) -> None:
+    """Read alone: the embedded engine has no users to make."""
+    text = re.sub(r"--.*", "", GRANTS.read_text())
+    statements = [statement.strip() for statement in text.split(";") if statement.strip()]
+    assert len(statements) == 9
+    for statement in statements:
+        assert client.command("SELECT formatQuery({statement:String})", parameters={"statement": statement})
 
 
 async def test_an_open_kafka_has_no_acls_to_give(kafka: EmbeddedKafka, topic_prefix: str) -> None:
