@@ -9,8 +9,10 @@ from typing import Any, BinaryIO, Literal
 
 import click
 
+from pipeline.cli_analysts import export
 from pipeline.cli_billing import invoice, statement
 from pipeline.cli_dead_letters import dead_letters
+from pipeline.cli_imports import COMMANDS as IMPORTS
 from pipeline.cli_options import AS_JSON, DATA_DIR
 
 PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
@@ -374,8 +376,10 @@ def claude_code(
         _show(answer, as_json)
 
 
-for command in (dead_letters, invoice, statement):
+for command in (dead_letters, export, invoice, statement):
     main.add_command(command)
+for command in IMPORTS:
+    imports.add_command(command)
 
 
 def _show(answer: dict[str, Any], as_json: bool) -> None:

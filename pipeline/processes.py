@@ -94,6 +94,7 @@ def run_migrate() -> dict[str, Any]:
 
 
 async def _sink(settings: Settings) -> None:
+    from pipeline.list_prices import list_prices
     from pipeline.topics_admin import check_topics, when_kafka_is_there
     from sinks.sink import SinkConfig, run_sink
 
@@ -114,18 +115,22 @@ async def _sink(settings: Settings) -> None:
         clickhouse_url=settings.clickhouse_url,
         database=settings.clickhouse_database,
         log_id=await waiting,
+        prices=list_prices(),
         session_timeout_ms=settings.session_timeout_ms,
     )
     await run_sink(config, stop)
 
 
 async def _migrate(settings: Settings) -> dict[str, Any]:
+    from pipeline.list_prices import list_prices
     from sinks.clickhouse import ClickHouse
+    from sinks.list_prices import store_prices
     from sinks.migrate import migrate
 
     clickhouse = ClickHouse(settings.clickhouse_url, settings.clickhouse_database)
     try:
         applied = await migrate(clickhouse)
+        await store_prices(clickhouse, list_prices())
     finally:
         await clickhouse.close()
     return {

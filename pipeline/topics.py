@@ -110,7 +110,7 @@ CREDIT_STATUS = Topic(
     "kind and identity, as JSON",
     "OrganizationStatus, TierStatus, MemberStatus, ClockStatus",
     "ledger",
-    "gate, products",
+    "gate, products, sink",
     compacted=True,
     settings=_COMPACTED,
 )

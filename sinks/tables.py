@@ -13,6 +13,7 @@ class Record(Protocol):
 
     partition: int
     offset: int
+    key: bytes | None
     value: bytes | None
 
 
