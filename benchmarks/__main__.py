@@ -30,7 +30,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000_000, help="of analysts (%(default)s)")
     parser.add_argument("--rate", type=int, default=2_000, help="of month-end, events a second (%(default)s)")
     parser.add_argument("--identities", type=int, default=10_000_000, help="in the store (%(default)s)")
-    parser.add_argument("--folder", type=Path, help="of identities, analysts: on the disk to be measured (a temporary one)")
+    parser.add_argument(
+        "--folder", type=Path, help="of identities, analysts: on the disk to be measured (a temporary one)"
+    )
     parser.add_argument(
         "--slow-events", type=int, default=30_000, help="all: for contenders that are slow (%(default)s)"
     )

@@ -1,4 +1,4 @@
--- Rows for `python -m benchmarks analysts`; $words are sizes. The first statement is run for each month, in pieces.
+-- Rows for `python -m benchmarks analysts`; names after a dollar sign are sizes. The first statement is run for each month, in pieces.
 INSERT INTO priced_usage
 WITH
     -- Token rates in picodollars: output costs five times as much as input, a cache read a tenth, a write a quarter more.

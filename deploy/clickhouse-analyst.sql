@@ -12,7 +12,7 @@
 CREATE TABLE IF NOT EXISTS usage_credits.analyst_organizations
 (
     analyst  String  COMMENT 'name of the ClickHouse user',
-    org_id   String  COMMENT 'an organisation that the user may look at; *: all of them'
+    org_id   String  COMMENT 'an organisation that the user may look at, or * for all of them'
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (analyst, org_id)

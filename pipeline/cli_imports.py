@@ -63,7 +63,9 @@ def anthropic_usage(cost_report: Path | None, **arguments: Any) -> None:
 
 @click.command("csv")
 @_options
-@click.option("--map", "mapped", multiple=True, metavar="FIELD=COLUMN", help="Such as occurred_at=time; may be repeated.")
+@click.option(
+    "--map", "mapped", multiple=True, metavar="FIELD=COLUMN", help="Such as occurred_at=time; may be repeated."
+)
 @click.option("--input-includes-cached", is_flag=True, help="input_tokens counts cached ones; ours does not.")
 def csv(mapped: tuple[str, ...], input_includes_cached: bool, **arguments: Any) -> None:
     """Any CSV with a heading: a request a line. Fields are those of a usage event."""

@@ -25,7 +25,16 @@ BELOW = {"0-200k": 200_000}
 """Windows whose requests all have prompts of at most so many tokens."""
 
 _PROMPT = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
-_GROUPS = ("account_id", "api_key_id", "workspace_id", "model", "service_tier", "context_window", "inference_geo", "speed")
+_GROUPS = (
+    "account_id",
+    "api_key_id",
+    "workspace_id",
+    "model",
+    "service_tier",
+    "context_window",
+    "inference_geo",
+    "speed",
+)
 
 
 def read(path: Path) -> Iterator[Reading | NoUsage]:
@@ -74,7 +83,9 @@ def _readings(starting_at: str, result: dict[str, Any]) -> Iterator[Reading]:
             raise NoUsage("not grouped by context_window, on which this model's price depends: group by it too")
         if (below := BELOW.get(window)) is not None:
             if below > threshold:
-                raise NoUsage(f"window {window} lies on both sides of this model's {threshold:,} tokens: not told apart")
+                raise NoUsage(
+                    f"window {window} lies on both sides of this model's {threshold:,} tokens: not told apart"
+                )
             # Shares of a kind differ by one at most, so four of them by four.
             pieces = max(pieces, -(-prompt // (threshold - len(_PROMPT))))
     groups = [result.get(name) for name in _GROUPS]

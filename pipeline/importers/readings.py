@@ -51,7 +51,9 @@ def usage_events(readings: Iterable[Reading | NoUsage], told: Told, skipped: Cou
             yield UsageEvent.model_validate(fields)
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
-            skipped[f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}{_HINTS.get(str(problem['loc'][0]), '')}"] += 1
+            skipped[
+                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}{_HINTS.get(str(problem['loc'][0]), '')}"
+            ] += 1
 
 
 _HINTS = {

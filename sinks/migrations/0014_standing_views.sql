@@ -14,7 +14,7 @@ CREATE OR REPLACE VIEW organizations
 )
 AS SELECT
     org_id, plan, status, ifNull(credit_status.credits_enabled, false) AS credits_enabled, member_default, requests_enabled,
-    if(raise_month >= (SELECT month FROM ledger_time), raise_usd, credit_status.limit_usd) AS limit_usd
+    if(raise_month >= (SELECT ledger_time.month FROM ledger_time), raise_usd, credit_status.limit_usd) AS limit_usd
 FROM credit_status FINAL
 WHERE kind = 'org' AND log_id = (SELECT ledger_time.log_id FROM ledger_time)
 COMMENT 'Every organisation as the ledger holds it now';
@@ -28,7 +28,7 @@ CREATE OR REPLACE VIEW seat_tiers
 )
 AS SELECT
     org_id, seat_tier, basis,
-    if(raise_month >= (SELECT month FROM ledger_time), raise_usd, credit_status.limit_usd) AS limit_usd
+    if(raise_month >= (SELECT ledger_time.month FROM ledger_time), raise_usd, credit_status.limit_usd) AS limit_usd
 FROM credit_status FINAL
 WHERE kind = 'tier' AND log_id = (SELECT ledger_time.log_id FROM ledger_time)
 COMMENT 'The limit of every seat tier as the ledger holds it now';
@@ -45,7 +45,7 @@ CREATE OR REPLACE VIEW members
 )
 AS SELECT
     org_id, user_id, role, seat_tier, removed, credits_enabled,
-    if(raise_month >= (SELECT month FROM ledger_time), raise_usd, credit_status.limit_usd) AS limit_usd
+    if(raise_month >= (SELECT ledger_time.month FROM ledger_time), raise_usd, credit_status.limit_usd) AS limit_usd
 FROM credit_status FINAL
 WHERE kind = 'member' AND log_id = (SELECT ledger_time.log_id FROM ledger_time)
 COMMENT 'Every member as the ledger holds them now, removed ones too';
@@ -64,7 +64,7 @@ CREATE OR REPLACE VIEW limits
     used_percent  Nullable(UInt64)        COMMENT 'whole percents of the limit, rounded down as notices are (R29a); null: the limit is 0'
 )
 AS SELECT
-    assumeNotNull((SELECT month FROM ledger_time)) AS month,
+    assumeNotNull((SELECT ledger_time.month FROM ledger_time)) AS month,
     org_id, scope_kind, seat_tier, user_id, binds, assumeNotNull(amount) AS limit_usd, spent AS spend_usd,
     greatest(limit_usd - spend_usd, toDecimal128(0, 12))                                        AS left_usd,
     if(limit_usd = 0, NULL, toUInt64(greatest(spend_usd, toDecimal128(0, 12)) * 100 / limit_usd)) AS used_percent
@@ -124,8 +124,8 @@ CREATE OR REPLACE VIEW reached_limits
 )
 AS SELECT
     org_id, scope_kind, seat_tier, user_id, binds, limit_usd, spend_usd,
-    assumeNotNull(coalesce(breached_at, toDateTime64(toStartOfMonth((SELECT at FROM ledger_time)), 6, 'UTC'))) AS paused_since,
-    if(limit_usd = 0, NULL, toDateTime64(addMonths(toStartOfMonth((SELECT at FROM ledger_time)), 1), 6, 'UTC')) AS paused_until
+    assumeNotNull(coalesce(breached_at, toDateTime64(toStartOfMonth((SELECT ledger_time.at FROM ledger_time)), 6, 'UTC'))) AS paused_since,
+    if(limit_usd = 0, NULL, toDateTime64(addMonths(toStartOfMonth((SELECT ledger_time.at FROM ledger_time)), 1), 6, 'UTC')) AS paused_until
 FROM
 (
     SELECT
@@ -159,29 +159,35 @@ CREATE OR REPLACE VIEW paused_members
     paused_until  Nullable(DateTime64(6, 'UTC'))   COMMENT 'when it ends by itself, if nobody does anything; null: it does not (R27)'
 )
 AS SELECT
-    org_id, user_id, seat_tier, reasons[1] AS reason, arrayMap(why -> why.1, found) AS reasons,
-    nullIf(arrayMin(arrayMap(why -> assumeNotNull(why.2), arrayFilter(why -> why.2 IS NOT NULL, found))), toDateTime64(0, 6, 'UTC')) AS paused_since,
-    age('hour', paused_since, (SELECT at FROM ledger_time)) AS paused_hours,
-    if(arrayAll(why -> why.3 IS NOT NULL, found), found[1].3, NULL) AS paused_until
+    org_id, user_id, seat_tier, reasons[1] AS reason, arrayMap(why -> why.2, found) AS reasons,
+    nullIf(arrayMin(arrayMap(why -> assumeNotNull(why.3), arrayFilter(why -> why.3 IS NOT NULL, found))), toDateTime64(0, 6, 'UTC')) AS paused_since,
+    age('hour', paused_since, (SELECT ledger_time.at FROM ledger_time)) AS paused_hours,
+    if(arrayAll(why -> why.4 IS NOT NULL, found), found[1].4, NULL) AS paused_until
 FROM
 (
     SELECT
         org_id, user_id, seat_tier,
-        arrayFilter(why -> why.1 != '', [
-            (if(status != 'active', 'suspended', ''), suspended_at, never),
-            (if(org_on AND ifNull(own_on, member_default), '', 'disabled'), multiIf(NOT org_on, off_at, own_on IS NULL, default_at, own_at), never),
-            (if(plan = 'team' AND balance <= 0, 'balance', ''), empty_at, never),
-            (toString(org_binds), org_since, org_until),
-            (multiIf(tier_binds != '', 'tier_limit', own_binds = 'tier_limit', 'tier_limit', ''), if(tier_binds != '', tier_since, own_since), if(tier_binds != '', tier_until, own_until)),
-            (if(own_binds = 'user_limit', 'user_limit', ''), own_since, own_until)
-        ]) AS found
+        arraySort(arrayConcat(arrayFilter(why -> why.2 != '', any([
+            (1, if(status != 'active', 'suspended', ''), suspended_at, never),
+            (2, if(org_on AND ifNull(own_on, member_default), '', 'disabled'), multiIf(NOT org_on, off_at, own_on IS NULL, default_at, own_at), never),
+            (3, if(plan = 'team' AND balance <= 0, 'balance', ''), empty_at, never)
+        ])), groupArrayIf((transform(binds, ['org_limit', 'tier_limit'], [4, 5], 6), binds, since, until), binds != ''))) AS found
     FROM
     (
-        SELECT org_id, user_id, seat_tier, credits_enabled AS own_on, CAST(NULL AS Nullable(DateTime64(6, 'UTC'))) AS never
+        -- Each member thrice, for the three scopes that cover them.
+        SELECT org_id, user_id, seat_tier, credits_enabled AS own_on, CAST(NULL AS Nullable(DateTime64(6, 'UTC'))) AS never, covers
         FROM members
+        ARRAY JOIN ['', concat('tier ', seat_tier), concat('member ', user_id)] AS covers
         WHERE NOT removed
     ) AS people
     INNER JOIN (SELECT org_id, plan, status, credits_enabled AS org_on, member_default FROM organizations) AS owners USING (org_id)
+    LEFT JOIN
+    (
+        SELECT
+            org_id, multiIf(scope_kind = 'tier', concat('tier ', seat_tier), scope_kind = 'member', concat('member ', user_id), '') AS covers,
+            toString(reached_limits.binds) AS binds, toNullable(paused_since) AS since, paused_until AS until
+        FROM reached_limits
+    ) AS reached USING (org_id, covers)
     LEFT JOIN
     (
         SELECT
@@ -202,9 +208,7 @@ FROM
     ) AS own_switches USING (org_id, user_id)
     LEFT JOIN (SELECT org_id, balance_usd AS balance FROM wallet_balances) AS wallets USING (org_id)
     LEFT JOIN (SELECT org_id, toNullable(max(paused_at)) AS empty_at FROM balance_pauses WHERE resumed_at IS NULL GROUP BY org_id) AS emptied USING (org_id)
-    LEFT JOIN (SELECT org_id, binds AS org_binds, toNullable(paused_since) AS org_since, paused_until AS org_until FROM reached_limits WHERE scope_kind = 'organization') AS of_org USING (org_id)
-    LEFT JOIN (SELECT org_id, seat_tier, binds AS tier_binds, toNullable(paused_since) AS tier_since, paused_until AS tier_until FROM reached_limits WHERE scope_kind = 'tier') AS of_tier USING (org_id, seat_tier)
-    LEFT JOIN (SELECT org_id, user_id, binds AS own_binds, toNullable(paused_since) AS own_since, paused_until AS own_until FROM reached_limits WHERE scope_kind = 'member') AS of_member USING (org_id, user_id)
+    GROUP BY org_id, user_id, seat_tier
 )
 WHERE notEmpty(found)
 COMMENT 'Who may not spend credits now, why, since when and until when. SELECT user_id, reasons, paused_hours FROM paused_members WHERE org_id = ''acme''';

@@ -20,34 +20,45 @@ AS SELECT
     org_id, month, scope_kind, seat_tier, user_id, at AS breached_at, resumed_at, assumeNotNull(breaches.limit_usd) AS limit_usd,
     breaches.overshoot_usd AS overshoot_usd, breaches.overshoot_usd + used AS overshoot_final_usd,
     n AS after_pause_events, id AS breach_id
-FROM breaches
-LEFT JOIN
+FROM
 (
-    SELECT happened.id AS id, sum(consumed.cost_usd) AS used, sum(consumed.events) AS n
+    -- By organisation and month all the way down, so that a question of one of them reads nothing of the others.
+    SELECT org_id, month, id, sum(cost) AS used, sum(count) AS n
     FROM
     (
-        SELECT
-            org_id, usage_month AS month, scope.1 AS scope_kind, scope.2 AS seat_tier, scope.3 AS user_id,
-            org_seq, cost_usd, events
+        SELECT org_id, month, id, toDecimal128(0, 12) AS cost, toInt64(0) AS count FROM breaches
+        UNION ALL
+        SELECT consumed.org_id, toLowCardinality(consumed.month), happened.id, consumed.cost_usd, toInt64(consumed.events)
         FROM
         (
-            SELECT org_id, usage_month, toString(priced_usage.seat_tier) AS tier, priced_usage.user_id AS person, org_seq, cost_usd, events
-            FROM priced_usage
-            WHERE funding = 'credits' AND after_pause AND usage_month = charge_month
-                AND (org_id, priced_usage.user_id) IN (SELECT org_id, usage_after_pause.user_id FROM usage_after_pause)
-        )
-        ARRAY JOIN [('organization', '', ''), ('tier', tier, ''), ('member', '', person), ('member', tier, person)] AS scope
-    ) AS consumed
-    ASOF INNER JOIN
-    (
-        SELECT id, org_id, toString(limit_events.month) AS month, toString(limit_events.scope_kind) AS scope_kind, toString(limit_events.seat_tier) AS seat_tier, user_id, org_seq
-        FROM limit_events
-        WHERE type IN ('usage-credits.limit.breached', 'usage-credits.limit.resumed')
-    ) AS happened
-        ON consumed.org_id = happened.org_id AND consumed.month = happened.month AND consumed.scope_kind = happened.scope_kind
-        AND consumed.seat_tier = happened.seat_tier AND consumed.user_id = happened.user_id AND consumed.org_seq > happened.org_seq
-    GROUP BY happened.id
-) AS later USING (id)
+            SELECT
+                org_id, month, scope.1 AS scope_kind, scope.2 AS seat_tier, scope.3 AS user_id, org_seq, cost_usd, events
+            FROM
+            (
+                SELECT
+                    org_id, toString(charge_month) AS month, toString(priced_usage.seat_tier) AS tier,
+                    priced_usage.user_id AS person, org_seq, cost_usd, events
+                FROM priced_usage
+                WHERE funding = 'credits' AND after_pause AND usage_month = charge_month
+                    AND (org_id, priced_usage.user_id) IN (SELECT org_id, usage_after_pause.user_id FROM usage_after_pause)
+            )
+            ARRAY JOIN [('organization', '', ''), ('tier', tier, ''), ('member', '', person), ('member', tier, person)] AS scope
+        ) AS consumed
+        ASOF INNER JOIN
+        (
+            SELECT
+                id, org_id, toString(limit_events.month) AS month, toString(limit_events.scope_kind) AS scope_kind,
+                toString(limit_events.seat_tier) AS seat_tier, user_id, org_seq
+            FROM limit_events
+            WHERE type IN ('usage-credits.limit.breached', 'usage-credits.limit.resumed')
+        ) AS happened
+            ON consumed.org_id = happened.org_id AND consumed.month = happened.month
+            AND consumed.scope_kind = happened.scope_kind AND consumed.seat_tier = happened.seat_tier
+            AND consumed.user_id = happened.user_id AND consumed.org_seq > happened.org_seq
+    )
+    GROUP BY org_id, month, id
+) AS sums
+INNER JOIN breaches USING (org_id, month, id)
 COMMENT 'How far each breach went over its limit, at the crossing and in the end (R25). SELECT breached_at, scope_kind, overshoot_usd, overshoot_final_usd FROM overshoots WHERE org_id = ''acme'' ORDER BY breached_at';
 
 -- That a request was closed is not published: the first command after it that closes one of the member did it (R31, R35).
@@ -68,7 +79,7 @@ AS SELECT
     multiIf(decided_at IS NOT NULL, if(decision = 'approve_request', 'approved', 'denied'), closed_at IS NOT NULL, 'closed', 'pending') AS state,
     coalesce(decided_at, closed_at)                                                     AS ended_at,
     multiIf(state = 'pending', '', state = 'closed', toString(closed_by), decided_by)   AS ended_by,
-    age('hour', asked_at, coalesce(ended_at, (SELECT at FROM ledger_time)))             AS waited_hours
+    age('hour', asked_at, coalesce(ended_at, (SELECT ledger_time.at FROM ledger_time)))             AS waited_hours
 FROM
 (
     SELECT
@@ -214,7 +225,7 @@ CREATE OR REPLACE VIEW unbilled_usage
 )
 AS SELECT
     org_id, reason, model, count() AS events, sum(open_dead_letters.tokens) AS tokens, min(arrived_at) AS oldest,
-    assumeNotNull(age('hour', oldest, (SELECT at FROM ledger_time))) AS waiting_hours
+    assumeNotNull(age('hour', oldest, (SELECT ledger_time.at FROM ledger_time))) AS waiting_hours
 FROM open_dead_letters
 WHERE reason IN ('unknown_organization', 'unknown_member', 'unknown_model', 'unpriced')
 GROUP BY org_id, reason, model

@@ -65,7 +65,9 @@ def analysed() -> LedgerInMemory:
             ledger.commands(granted, at="2026-09-18T11:30:00Z")
         if at == "2026-09-02T10:00:00Z":
             request_id = ledger.answers[-1].after["request_id"]
-            ledger.commands(command("deny_request", command_id="deny", request_id=request_id), at="2026-09-03T08:00:00Z")
+            ledger.commands(
+                command("deny_request", command_id="deny", request_id=request_id), at="2026-09-03T08:00:00Z"
+            )
     ledger.idle(micros(NOON))
     return ledger
 
@@ -136,7 +138,11 @@ def _days() -> Iterator[Said]:
         if weekday == 0:
             yield at, "usage", searches(f"ben-{day}", 60, user_id="ben", funding="included", occurred_at=at)
         if weekday == WEEKDAYS - 1:
-            yield at, "usage", searches(f"ben-{day}", 300, user_id="ben", product="cowork", occurred_at=at)
+            yield (
+                at,
+                "usage",
+                searches(f"ben-{day}", 300, user_id="ben", product="cowork", model="claude-opus-4-7", occurred_at=at),
+            )
         if moment.month == 9 and moment.day >= 14:
             yield at, "usage", searches(f"vera-{day}", 500, org_id="volta", user_id="vera", occurred_at=at)
 
@@ -152,4 +158,8 @@ def _out_of_the_ordinary() -> Iterator[Said]:
     yield left, "usage", searches("left", 50, user_id="dan", occurred_at=left)
     unpriced = {"model": "claude-unheard-of", "input_tokens": 12_000, "output_tokens": 345}
     yield "2026-09-17T10:00:00Z", "usage", event("new", occurred_at="2026-09-17T10:00:00Z", **unpriced)
-    yield "2026-09-18T11:00:00Z", "usage", event("who", user_id="zoe", input_tokens=1_000, occurred_at="2026-09-18T11:00:00Z")
+    yield (
+        "2026-09-18T11:00:00Z",
+        "usage",
+        event("who", user_id="zoe", input_tokens=1_000, occurred_at="2026-09-18T11:00:00Z"),
+    )
