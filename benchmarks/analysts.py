@@ -1,9 +1,9 @@
 """`python -m benchmarks analysts`: how long each view takes on many rows; sizes in, a table out, no Kafka.
 
-Rows are made inside ClickHouse, shaped like real ones: July to noon of 18 September 2026, some organisations and members
-far busier than others, most tokens read from a cache, one row in a hundred late, one in five hundred after a pause.
-Each view is asked for a middling organisation, for the busiest and for all of them, in the running month where it has
-months; all columns of all rows, which ClickHouse computes and throws away. Written down is the median of the runs.
+Rows are made inside ClickHouse, shaped like real ones: July to noon of 18 September 2026, some organisations and
+members far busier than others, most tokens read from a cache, one row in a hundred late, some after a pause. Each view
+is asked for a middling organisation, for the busiest and for all of them, in the running month where it has months; all
+columns of all rows, which ClickHouse computes and throws away. Printed is the median of the runs.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The commands `usage-credits import litellm | otel | anthropic-usage | csv`: arguments in; calls of pipeline/importers out."""
+"""The commands `usage-credits import litellm | otel | anthropic-usage | csv`: arguments in; calls of importers out."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The price book comes in; rows of rates and of seat prices go out, as ClickHouse keeps them for analysts (R12, R42)."""
+"""The price book comes in; rows of rates and of seat prices go out, as ClickHouse keeps them (R12, R42)."""
 
 from collections.abc import Iterator
 

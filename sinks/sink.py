@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -62,7 +62,7 @@ class SinkConfig:
     clickhouse_url: str
     database: str
     log_id: str
-    prices: ListPrices = ListPrices()
+    prices: ListPrices = field(default_factory=ListPrices)
     block_rows: int = 50_000
     block_seconds: float = 1.0
     session_timeout_ms: int = 10_000

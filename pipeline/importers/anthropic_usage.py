@@ -1,8 +1,8 @@
-"""Anthropic's usage report (Admin API, usage_report/messages): time buckets in, readings out; and what its cost report says.
+"""Anthropic's usage report (Admin API): time buckets in, readings out; and what its cost report adds up to.
 
 A bucket is a sum over requests, so it becomes as many readings as leave each on the right side of its model's
-long-context threshold (R10): what lies below is cut into prompts below it. The report must be grouped by model, and, for
-models with such a threshold, by context_window. A web search, a speed, a region are as the report has them.
+long-context threshold (R10): what lies below is cut into prompts below it. The report must be grouped by model, and,
+for models with such a threshold, by context_window.
 Format: https://platform.claude.com/docs/en/api/admin/usage_report/retrieve_messages
 """
 

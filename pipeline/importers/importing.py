@@ -1,6 +1,6 @@
-"""`usage-credits import litellm | otel | anthropic-usage | csv`: files come in; events go to Kafka or stdout, or a summary.
+"""`usage-credits import litellm` and its like: files come in; events go to Kafka or stdout, or a summary does.
 
-A run that was cut is taken up again: how many events Kafka has is noted beside DATA_DIR after each batch, under what the
+A run that was cut is taken up again: how many events Kafka has is noted in DATA_DIR after each batch, under what the
 files held. Were the note wrong, nothing would be charged twice: identities are the records' own (R14).
 """
 

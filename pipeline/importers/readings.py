@@ -1,4 +1,4 @@
-"""What importers share: readings of a file come in, usage events go out; what cannot be one is counted, with the reason.
+"""What importers share: readings of files come in, usage events go out; what cannot be one is counted, and why.
 
 A reading is an event as far as its source says it: fields of UsageEvent, of which organisation, member, product and
 funding may be missing. Source: docs/rules.md R8, R9, R14.

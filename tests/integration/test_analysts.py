@@ -1,18 +1,22 @@
-"""What analysts ask, on a real engine, of what a real ledger said (R42): docs/analysts.md, exports, the analyst's rights."""
+"""What analysts ask, on a real engine, of what a real ledger said (R42): docs/analysts.md, exports, who may look."""
 
 import asyncio
 import csv
 import io
+import json
 import os
 import re
 import shlex
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
+import clickhouse_connect
 import pyarrow.parquet as parquet
 import pytest
 from click.testing import CliRunner, Result
@@ -80,7 +84,8 @@ async def test_each_question_of_the_documentation_has_the_answer_it_shows() -> N
 
 async def test_the_documentation_names_every_view(world: ClickHouse) -> None:
     document = read_text(ROOT / "docs" / "analysts.md")
-    views = await world.rows(f"SELECT name FROM system.tables WHERE database = '{world.database}' AND engine = 'View'")
+    here = f"database = '{world.database}' AND engine = 'View'"
+    views = await world.rows(f"SELECT name FROM system.tables WHERE {here}")
     named = set(re.findall(r"`(\w+)`", document)) | {"month_to_date_by_tier", "month_to_date_by_organization"}
     assert {name for (name,) in views} - named == set()
 
@@ -155,7 +160,7 @@ async def test_who_is_paused_is_who_admission_denies(world: ClickHouse, ledger: 
     assert len(denied) == 4
 
 
-async def test_what_is_left_of_limits_is_the_headroom_of_admission(world: ClickHouse, ledger: LedgerInMemory) -> None:
+async def test_what_limits_leave_is_headroom_of_admission(world: ClickHouse, ledger: LedgerInMemory) -> None:
     found = await world.rows(
         "SELECT user_id, min(left_usd) FROM (SELECT members.user_id AS user_id, left_usd FROM members INNER JOIN limits "
         "ON members.org_id = limits.org_id WHERE members.org_id = 'acme' AND NOT removed AND (scope_kind = "
@@ -257,16 +262,49 @@ async def test_an_export_that_fails_leaves_no_file(tmp_path: Path) -> None:
 # Who may look.
 
 
-async def test_the_analysts_rights_are_read_by_the_engine_and_name_what_is_there(world: ClickHouse) -> None:
-    """Parsed by the same parser that a server has; run they cannot be: the embedded engine has no users."""
-    text = read_text(ROOT / "deploy" / "clickhouse-analyst.sql")
-    statements = [part.strip() for part in re.sub(r"^--.*$", "", text, flags=re.MULTILINE).split(";") if part.strip()]
-    assert len(statements) == 13
-    for statement in statements:
-        await world.rows("SELECT formatQuery({statement:String})", {"statement": statement.split(" VALUES")[0]})
-    policies = re.findall(r"usage_credits\.(\w+)", "".join(s for s in statements if "everybody_else" in s))
-    with_organization = await world.rows(
+def rights() -> list[str]:
+    """The statements of deploy/clickhouse-analyst.sql."""
+    text = re.sub(r"^--.*$", "", read_text(ROOT / "deploy" / "clickhouse-analyst.sql"), flags=re.MULTILINE)
+    return [statement.strip() for statement in text.split(";") if statement.strip()]
+
+
+def policies() -> dict[str, str]:
+    """Table → condition of each row policy of analysts."""
+    found = {}
+    for statement in rights():
+        if match := re.search(r"own_organizations\s+ON(.*?)FOR SELECT\s+USING(.*)TO analyst", statement, re.DOTALL):
+            found |= dict.fromkeys(re.findall(r"usage_credits\.(\w+)", match[1]), match[2].strip())
+    return found
+
+
+async def test_the_analysts_rights_are_read_by_the_engine_and_every_organizations_rows_have_a_policy(
+    world: ClickHouse,
+) -> None:
+    assert len(rights()) == 13
+    for statement in rights():  # parsed as a server parses them
+        await world.rows("SELECT formatQuery({statement:String})", {"statement": statement.partition("('")[0]})
+    tables = await world.rows(
         f"SELECT table FROM system.columns WHERE database = '{world.database}' AND name = 'org_id' AND table IN "
         f"(SELECT name FROM system.tables WHERE database = '{world.database}' AND engine != 'View')"
     )
-    assert sorted(policies) == sorted([*(name for (name,) in with_organization), "analyst_organizations"])
+    expected = {name for (name,) in tables} | {"analyst_organizations"}
+    everybody_else = next(statement for statement in rights() if "everybody_else" in statement)
+    assert policies().keys() == set(re.findall(r"usage_credits\.(\w+)", everybody_else)) == expected
+
+
+async def test_an_analyst_sees_one_organization_through_every_view(world: ClickHouse, tmp_path: Path) -> None:
+    """The policies' own conditions, on a real engine: as much of them as it can put into force."""
+    client = clickhouse_connect.get_client(dsn=os.environ["CLICKHOUSE_URL"], database=world.database)
+    with closing(client):
+        for table in [*(policies().keys() - {"analyst_organizations"}), "kafka_logs", "price_ids", "seat_prices"]:
+            rows = client.raw_query(f"SELECT * FROM {table}", fmt="JSONEachRow")
+            (tmp_path / f"{table}.jsonl").write_bytes(rows)
+    (tmp_path / "policies.json").write_text(json.dumps(policies()), encoding="utf-8")
+    (tmp_path / "table.json").write_text(json.dumps(rights()[0]), encoding="utf-8")
+    command = [sys.executable, "-m", "tests.support.row_policies", str(tmp_path)]
+    ran = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    shown = json.loads(ran.stdout)
+    nothing_of_acme = {"balance_pauses", "balance_runway", "credit_notes", "statements", "wallet_balances"}
+    assert shown == {view: [] if view in nothing_of_acme else ["acme"] for view in shown}
+    assert len(shown) > 30
