@@ -45,8 +45,8 @@ def main() -> None:
     elif arguments.what == "identities":
         identities.main(arguments.identities, arguments.folder)
     elif arguments.what == "analysts":
-        size = analysts.Size(arguments.rows, arguments.organizations or 1_000, arguments.members or 100_000)
-        analysts.main(size, arguments.runs, arguments.folder)
+        made = analysts.Size(arguments.rows, arguments.organizations or 1_000, arguments.members or 100_000)
+        analysts.main(made, arguments.runs, arguments.folder)
     elif arguments.what == "all":
         compare(
             arguments.events,

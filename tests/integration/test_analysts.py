@@ -163,9 +163,9 @@ async def test_who_is_paused_is_who_admission_denies(world: ClickHouse, ledger: 
 async def test_what_limits_leave_is_headroom_of_admission(world: ClickHouse, ledger: LedgerInMemory) -> None:
     found = await world.rows(
         "SELECT user_id, min(left_usd) FROM (SELECT members.user_id AS user_id, left_usd FROM members "
-        "INNER JOIN limits ON members.org_id = limits.org_id WHERE members.org_id = 'acme' AND NOT removed AND (scope_kind = "
-        "'organization' OR (scope_kind = 'tier' AND members.seat_tier = limits.seat_tier) OR members.user_id = "
-        "limits.user_id)) GROUP BY user_id ORDER BY user_id"
+        "INNER JOIN limits ON members.org_id = limits.org_id WHERE members.org_id = 'acme' AND NOT removed AND "
+        "(scope_kind = 'organization' OR (scope_kind = 'tier' AND members.seat_tier = limits.seat_tier) OR "
+        "members.user_id = limits.user_id)) GROUP BY user_id ORDER BY user_id"
     )
     headroom = [
         (user_id, usd(ledger.decision_from_status("acme", user_id, micros(NOON)).headroom_picousd or 0))

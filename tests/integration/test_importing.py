@@ -26,8 +26,8 @@ async def file(kafka: EmbeddedKafka, topic_prefix: str, tmp_path: Path, monkeypa
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "var"))
     monkeypatch.setattr(importing, "BATCH_EVENTS", 3)
     assert (await run("topics")).exit_code == 0
-    rows = [f"2026-09-14T10:00:0{second}Z,e-{second}" for second in range(EVENTS)]
-    (path := tmp_path / "requests.csv").write_text("\n".join(["occurred_at,event_id", *rows]))
+    rows = [f"2026-09-14T10:00:0{second}Z,e-{second},claude-sonnet-4-6" for second in range(EVENTS)]
+    (path := tmp_path / "requests.csv").write_text("\n".join(["occurred_at,event_id,model", *rows]))
     return path
 
 
