@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import gate, identities, latency, members, month_end, recovery
+from benchmarks import analysts, gate, identities, latency, members, month_end, recovery
 from benchmarks.contenders.comparison import compare
 from benchmarks.job import Job
 from benchmarks.stand import Measured, run_ledger, run_once, run_path
@@ -29,6 +29,7 @@ WHAT = (
     "month-end",
     "gate",
     "page",
+    "analysts",
     "all",
 )
 
@@ -39,13 +40,16 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=WHAT, default="ledger")
     parser.add_argument("--events", type=int, default=300_000, help="preloaded, of about 300 bytes (%(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of each side, in turn (%(default)s)")
-    parser.add_argument("--members", type=int, help="1,000; of month-end and gate 1,000,000; of page 10,000")
-    parser.add_argument("--organizations", type=int, help="40; of month-end 10,000")
+    parser.add_argument("--members", type=int, help="1,000; month-end, gate 1,000,000; page 10,000; analysts 100,000")
+    parser.add_argument("--organizations", type=int, help="40; of month-end 10,000; of analysts 1,000")
+    parser.add_argument("--rows", type=int, default=100_000_000, help="of analysts (%(default)s)")
     parser.add_argument("--rate", type=int, default=2_000, help="latency, month-end: events a second (%(default)s)")
     parser.add_argument("--seconds", type=int, default=30, help="of latency (%(default)s)")
     parser.add_argument("--hot", type=int, default=0, metavar="PERCENT", help="of latency: one organisation's share")
     parser.add_argument("--identities", type=int, default=10_000_000, help="in the store (%(default)s)")
-    parser.add_argument("--folder", type=Path, help="of the store; on the disk to be measured (a temporary one)")
+    parser.add_argument(
+        "--folder", type=Path, help="of identities, analysts: on the disk to be measured (a temporary one)"
+    )
     parser.add_argument(
         "--slow-events", type=int, default=30_000, help="all: for contenders that are slow (%(default)s)"
     )
@@ -57,6 +61,9 @@ def main() -> None:
         members.main()
     elif arguments.what == "identities":
         identities.main(arguments.identities, arguments.folder)
+    elif arguments.what == "analysts":
+        made = analysts.Size(arguments.rows, arguments.organizations or 1_000, arguments.members or 100_000)
+        analysts.main(made, arguments.runs, arguments.folder)
     elif arguments.what == "all":
         compare(
             arguments.events,

@@ -46,13 +46,13 @@ $KAFKA_ACLS --add --force --allow-principal 'User:sink' --operation Read --opera
   --topic 'account-events' \
   --topic 'ledger-entries' \
   --topic 'invoices' \
+  --topic 'credit-status' \
   --topic 'dead-letters' \
   --topic 'dead-letter-decisions' \
   --topic 'log-id'
 $KAFKA_ACLS --add --force --allow-principal 'User:sink' --operation Describe \
   --topic 'reload-requests' \
   --topic 'notifications' \
-  --topic 'credit-status' \
   --topic 'member-contacts' \
   --topic 'mails' \
   --topic 'ledger-state' \

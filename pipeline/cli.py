@@ -9,8 +9,10 @@ from typing import Any, BinaryIO, Literal
 
 import click
 
+from pipeline.cli_analysts import export
 from pipeline.cli_billing import invoice, statement
 from pipeline.cli_dead_letters import dead_letters
+from pipeline.cli_imports import COMMANDS as IMPORTS
 from pipeline.cli_operators import acls, doctor, status
 from pipeline.cli_options import AS_JSON, DATA_DIR
 
@@ -387,8 +389,10 @@ def claude_code(
 
 
 topics.add_command(acls)
-for command in (dead_letters, doctor, invoice, statement, status):
+for command in (dead_letters, doctor, export, invoice, statement, status):
     main.add_command(command)
+for command in IMPORTS:
+    imports.add_command(command)
 
 
 def _show(answer: dict[str, Any], as_json: bool) -> None:

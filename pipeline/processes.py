@@ -163,6 +163,7 @@ async def _mailer(settings: Settings, server: "MailServer") -> None:
 
 
 async def _sink(settings: Settings) -> None:
+    from pipeline.list_prices import list_prices
     from sinks.sink import SinkConfig, run_sink
 
     watching = _watch_loop(settings)
@@ -177,6 +178,7 @@ async def _sink(settings: Settings) -> None:
         clickhouse_url=settings.clickhouse_url,
         database=settings.clickhouse_database,
         log_id=log_id,
+        prices=list_prices(),
         session_timeout_ms=settings.session_timeout_ms,
     )
     await run_sink(config, stop)
@@ -184,12 +186,15 @@ async def _sink(settings: Settings) -> None:
 
 
 async def _migrate(settings: Settings) -> dict[str, Any]:
+    from pipeline.list_prices import list_prices
     from sinks.clickhouse import ClickHouse
+    from sinks.list_prices import store_prices
     from sinks.migrate import migrate
 
     clickhouse = ClickHouse(settings.clickhouse_url, settings.clickhouse_database)
     try:
         applied = await migrate(clickhouse)
+        await store_prices(clickhouse, list_prices())
     finally:
         await clickhouse.close()
     return {

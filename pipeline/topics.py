@@ -116,7 +116,7 @@ CREDIT_STATUS = Topic(
     "kind and identity, as JSON",
     "OrganizationStatus, TierStatus, MemberStatus, ClockStatus",
     "ledger",
-    "gate, mailer, products",
+    "gate, mailer, products, sink",
     compacted=True,
     settings=_COMPACTED,
 )

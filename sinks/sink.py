@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -20,6 +20,7 @@ from sinks.clickhouse import ClickHouse, literal
 from sinks.errors import Away, Broken, Fenced
 from sinks.event_table import EventTable
 from sinks.feed import Feed
+from sinks.list_prices import ListPrices, store_prices
 from sinks.migrate import migrate
 from sinks.priced_usage import PricedUsage
 from sinks.tables import Stored, Table
@@ -32,6 +33,9 @@ TABLES: Mapping[str, Table] = {
     "ledger-entries": EventTable("ledger_entries"),
     "invoices": EventTable("billing_events"),
     "account-events": EventTable("account_events"),
+    "credit-status": EventTable("credit_status", has_key=True),
+    "dead-letters": EventTable("dead_letters"),
+    "dead-letter-decisions": EventTable("dead_letter_decisions"),
 }
 """What flows where, by the topic's name without its prefix."""
 
@@ -49,6 +53,7 @@ class SinkConfig:
         kafka: what every aiokafka client takes to reach the brokers.
         log_id: id of the Kafka log, made when its topics were made.
         clickhouse_url: with user and password.
+        prices: what the price book says, for views to reckon with.
         block_rows, block_seconds: a block is inserted when it reaches either.
         longest_wait_seconds: between two tries while something is away.
         answer_seconds: how long ClickHouse may take over an insert; far less than a poll interval.
@@ -60,6 +65,7 @@ class SinkConfig:
     clickhouse_url: str
     database: str
     log_id: str
+    prices: ListPrices = field(default_factory=ListPrices)
     block_rows: int = 50_000
     block_seconds: float = 1.0
     session_timeout_ms: int = 10_000
@@ -111,6 +117,7 @@ class _Sink:
             try:
                 for migration in await migrate(self._clickhouse):
                     logger.info("database %s: applied %s", self._clickhouse.database, migration.name)
+                await store_prices(self._clickhouse, self._config.prices)
                 await accept_log(self._clickhouse, self._config.log_id)
                 await self._join()
                 return True

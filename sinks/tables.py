@@ -14,6 +14,7 @@ class Record(Protocol):
     partition: int
     offset: int
     timestamp: int  # milliseconds
+    key: bytes | None
     value: bytes | None
 
 

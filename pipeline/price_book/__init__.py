@@ -17,7 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from pipeline.domain.pricing import END_OF_TIME_MICROS, CostParts, ModelPrices, PriceBlock, PriceBook, Rates
-from pipeline.price_book.shape import Block, Book, Model, Spellings, TokenRates
+from pipeline.price_book.shape import Block, Book, Model, Seats, Spellings, TokenRates
 from schemas.instants import micros_from_datetime
 from schemas.money import PICOUSD_PER_USD
 
@@ -59,6 +59,11 @@ def load_price_book(path: Path | None = None) -> PriceBook:
     except _Contradiction as error:
         raise PriceBookError(f"price book {file}: {error}") from None
     return PriceBook(_version(models), models)
+
+
+def packaged_seats() -> list[Seats]:
+    """What seats cost, as the book that comes with the package says; load_price_book() checks all else of it."""
+    return Book.model_validate(yaml.load(PACKAGED.read_bytes(), Loader=yaml.BaseLoader)).seats
 
 
 def expand(pattern: str) -> Iterator[str]:

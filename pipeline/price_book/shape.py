@@ -80,7 +80,24 @@ class Spellings(Entry):
     vertex: str
 
 
+class SeatBlock(Entry):
+    """List prices of an organisation's seats, US dollars a month, billed monthly; what is left out is not known."""
+
+    first_day: Day = Field(alias="from")
+    source: Annotated[list[str], Field(min_length=1)]
+    standard: UsdRate | None = None
+    premium: UsdRate | None = None
+
+
+class Seats(Entry):
+    """What the seats of a plan cost, from when each price is known."""
+
+    plan: Literal["team", "enterprise"]
+    blocks: Annotated[list[SeatBlock], Field(min_length=1)]
+
+
 class Book(Entry):
     sources: dict[str, Source]
     spellings: Spellings
     models: list[Model]
+    seats: list[Seats] = []

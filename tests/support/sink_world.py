@@ -62,6 +62,7 @@ class KafkaRecord:
     offset: int
     value: bytes | None
     partition: int = 0
+    key: bytes | None = None
 
 
 @dataclass

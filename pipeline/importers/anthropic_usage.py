@@ -1,0 +1,115 @@
+"""Anthropic's usage report (Admin API): time buckets in, readings out; and what its cost report adds up to.
+
+A bucket is a sum over requests, so it becomes as many readings as leave each on the right side of its model's
+long-context threshold (R10): what lies below is cut into prompts below it. The report must be grouped by model, and,
+for models with such a threshold, by context_window.
+Format: https://platform.claude.com/docs/en/api/admin/usage_report/retrieve_messages
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline.domain.pricing import PriceBook
+from pipeline.importers.readings import NoUsage, Reading, documents, identity, instant
+from pipeline.price_book import load_price_book
+from schemas.money import PICOUSD_PER_CENT
+
+SOURCE = "anthropic-usage-report"
+MOST_TOKENS = 100_000_000
+"""Of a kind in one event (R17)."""
+
+BELOW = {"0-200k": 200_000}
+"""Windows whose requests all have prompts of at most so many tokens."""
+
+_PROMPT = ("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+_GROUPS = (
+    "account_id",
+    "api_key_id",
+    "workspace_id",
+    "model",
+    "service_tier",
+    "context_window",
+    "inference_geo",
+    "speed",
+)
+
+
+def read(path: Path) -> Iterator[Reading | NoUsage]:
+    """The results of all buckets of one answer, or of one page a line."""
+    for document in documents(path):
+        for bucket in document["data"]:
+            for result in bucket["results"]:
+                try:
+                    yield from _readings(bucket["starting_at"], result)
+                except NoUsage as none:
+                    yield none
+                except (KeyError, TypeError, ValueError) as error:
+                    yield NoUsage(f"no result of a usage report: {type(error).__name__} {error}")
+
+
+def cost_picousd(path: Path) -> int:
+    """What a cost report (cost_report of the same API) adds up to; its amounts are cents, with decimals."""
+    cents = sum(
+        Decimal(result["amount"])
+        for document in documents(path)
+        for bucket in document["data"]
+        for result in bucket["results"]
+    )
+    return int(cents * PICOUSD_PER_CENT)
+
+
+def _readings(starting_at: str, result: dict[str, Any]) -> Iterator[Reading]:
+    if not result.get("model"):
+        raise NoUsage("not grouped by model: export the report again with group_by[]=model")
+    written = result.get("cache_creation") or {}
+    counts = {
+        "input_tokens": result["uncached_input_tokens"],
+        "output_tokens": result["output_tokens"],
+        "cache_read_tokens": result["cache_read_input_tokens"],
+        "cache_write_5m_tokens": written.get("ephemeral_5m_input_tokens", 0),
+        "cache_write_1h_tokens": written.get("ephemeral_1h_input_tokens", 0),
+        "web_search_requests": (result.get("server_tool_use") or {}).get("web_search_requests", 0),
+    }
+    occurred_at = instant(starting_at)
+    pieces = max(1, -(-max(counts.values()) // MOST_TOKENS))
+    threshold = _threshold(result["model"], occurred_at)
+    prompt = sum(counts[kind] for kind in _PROMPT)
+    if threshold is not None and prompt > threshold:
+        window = result.get("context_window")
+        if window is None:
+            raise NoUsage("not grouped by context_window, on which this model's price depends: group by it too")
+        if (below := BELOW.get(window)) is not None:
+            if below > threshold:
+                raise NoUsage(
+                    f"window {window} lies on both sides of this model's {threshold:,} tokens: not told apart"
+                )
+            # Shares of a kind differ by one at most, so four of them by four.
+            pieces = max(pieces, -(-prompt // (threshold - len(_PROMPT))))
+    groups = [result.get(name) for name in _GROUPS]
+    for number in range(pieces):
+        yield {
+            "event_id": identity(starting_at, groups, number),
+            "source": SOURCE,
+            "user_id": result.get("account_id") or result.get("api_key_id"),
+            "model": result["model"],
+            "occurred_at_micros": occurred_at,
+            "processing": result.get("service_tier"),
+            "speed": result.get("speed"),
+            "inference_geo": result.get("inference_geo"),
+            **{kind: (count + number) // pieces for kind, count in counts.items()},
+        }
+
+
+@cache
+def _book() -> PriceBook:
+    return load_price_book()
+
+
+def _threshold(model: str, at_micros: int) -> int | None:
+    prices = _book().find(model)
+    blocks = prices.blocks if prices is not None else ()
+    in_force = (block for block in blocks if block.from_micros <= at_micros < block.until_micros)
+    return next((block.long_over_tokens for block in in_force), None)

@@ -1,0 +1,68 @@
+"""Any CSV file with a heading and a request a line: columns in, as a mapping names them, readings out.
+
+Its fields are those of a usage event; a column of the same name needs no mapping. Without an `event_id` a line's own
+text is its identity, and how often it came before.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pipeline.importers.readings import NoUsage, Reader, Reading, identity, instant, uncached
+from schemas.usage import UsageEvent
+
+SOURCE = "csv"
+FIELDS = {name.removesuffix("_micros") for name in UsageEvent.model_fields} - {"corrects"}
+_COUNTS = {name for name in FIELDS if name.endswith(("_tokens", "_requests"))}
+_CACHED = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+
+
+def reader(columns: Mapping[str, str], *, input_includes_cached: bool) -> Reader:
+    """Reads files whose columns are called so.
+
+    Args:
+        columns: field → column, for those that have another name.
+        input_includes_cached: whether input tokens count those read from and written to a cache; ours do not.
+    """
+
+    def read(path: Path) -> Iterator[Reading | NoUsage]:
+        seen: Counter[str] = Counter()
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for row in csv.DictReader(file):
+                try:
+                    yield _reading(row, columns, seen, input_includes_cached)
+                except NoUsage as none:
+                    yield none
+
+    return read
+
+
+def _reading(
+    row: Mapping[str, str | None], columns: Mapping[str, str], seen: Counter[str], input_includes_cached: bool
+) -> Reading:
+    found: Reading = {}
+    for field in FIELDS:
+        column = columns.get(field, field)
+        text = (row.get(column) or "").strip()
+        if field in columns and column not in row:
+            raise NoUsage(f"there is no column {column!r}")
+        if text:
+            found[field] = _count(column, text) if field in _COUNTS else text
+    if "occurred_at" not in found:
+        raise NoUsage("no occurred_at; say which column it is: --map occurred_at=COLUMN")
+    found["occurred_at_micros"] = instant(found.pop("occurred_at"))
+    if input_includes_cached:
+        found["input_tokens"] = uncached(found.get("input_tokens", 0), *(found.get(kind, 0) for kind in _CACHED))
+    if "event_id" not in found:
+        text = identity(sorted(row.items(), key=str))
+        seen[text] += 1
+        found["event_id"] = f"{text}-{seen[text]}"
+    return {"source": SOURCE, **found}
+
+
+def _count(column: str, text: str) -> int:
+    digits = text.replace(",", "").removesuffix(".0")
+    if not digits.isascii() or not digits.isdigit():
+        raise NoUsage(f"{column} is no whole number, such as {text[:40]!r}")
+    return int(digits)

@@ -1,0 +1,62 @@
+"""OpenTelemetry's GenAI spans: OTLP as JSON, as a collector's file exporter writes it, in; readings out.
+
+`gen_ai.usage.input_tokens` counts tokens read from and written to a cache, ours do not. Only requests to a model are
+read: spans of agents and tools around them may repeat their sums. A cache write is taken for one of 5 minutes, since
+spans do not say. Format: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.importers.readings import NoUsage, Reading, documents, uncached
+
+SOURCE = "opentelemetry"
+REQUESTS = ("chat", "text_completion", "generate_content")
+
+
+def read(path: Path) -> Iterator[Reading | NoUsage]:
+    """The spans of one export, or of one a line."""
+    for document in documents(path):
+        for resource in document.get("resourceSpans", ()):
+            about = _attributes(resource.get("resource") or {})
+            for scope in resource.get("scopeSpans", ()):
+                for span in scope.get("spans", ()):
+                    try:
+                        yield _reading(span, about)
+                    except NoUsage as none:
+                        yield none
+                    except (KeyError, TypeError, ValueError) as error:
+                        yield NoUsage(f"no GenAI span: {type(error).__name__} {error}")
+
+
+def _reading(span: dict[str, Any], about: dict[str, Any]) -> Reading:
+    said = about | _attributes(span)
+    operation = said.get("gen_ai.operation.name")
+    if operation not in REQUESTS:
+        raise NoUsage(f"no request to a model: gen_ai.operation.name is {operation}")
+    if "gen_ai.usage.input_tokens" not in said and "gen_ai.usage.output_tokens" not in said:
+        raise NoUsage("no usage: a request that failed")
+    read_tokens = said.get("gen_ai.usage.cache_read.input_tokens", 0)
+    written = said.get("gen_ai.usage.cache_creation.input_tokens", 0)
+    return {
+        "event_id": f"{span['traceId']}:{span['spanId']}",
+        "source": SOURCE,
+        "user_id": said.get("user.id") or said.get("enduser.id"),
+        "product": said.get("service.name"),
+        "model": said.get("gen_ai.response.model") or said["gen_ai.request.model"],
+        "occurred_at_micros": int(span["startTimeUnixNano"]) // 1_000,
+        "input_tokens": uncached(said.get("gen_ai.usage.input_tokens", 0), read_tokens, written),
+        "output_tokens": said.get("gen_ai.usage.output_tokens", 0),
+        "cache_read_tokens": read_tokens,
+        "cache_write_5m_tokens": written,
+    }
+
+
+def _attributes(thing: dict[str, Any]) -> dict[str, Any]:
+    """OTLP writes 64-bit integers as text."""
+    found: dict[str, Any] = {}
+    for attribute in thing.get("attributes", ()):
+        value = attribute["value"]
+        found[attribute["key"]] = int(value["intValue"]) if "intValue" in value else next(iter(value.values()), None)
+    return found

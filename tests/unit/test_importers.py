@@ -1,0 +1,180 @@
+"""Usage that other tools have recorded: small files in their own formats in, exactly these events out (R8, R9, R14)."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pipeline.cli import main
+from pipeline.importers import anthropic_usage, csv_file, litellm, otel
+from pipeline.importers.importing import find
+from pipeline.importers.readings import NoUsage, Reader, Told, instant, usage_events
+from pipeline.price_book import load_price_book
+from schemas.usage import TOKEN_KINDS, UsageEvent
+from tests.support.builders import micros
+
+FILES = Path(__file__).parents[1] / "data" / "importers"
+TOLD = Told(org_id="acme", user_id="somebody", product="api")
+
+
+def read(reader: Reader, name: str, told: Told = TOLD) -> tuple[list[UsageEvent], Counter[str]]:
+    skipped: Counter[str] = Counter()
+    return list(usage_events(reader(FILES / name), told, skipped)), skipped
+
+
+def tokens(event: UsageEvent) -> tuple[int, ...]:
+    """Input, output, cache reads, writes of 5 minutes and of an hour, searches."""
+    return (*(getattr(event, f"{kind}_tokens") for kind in TOKEN_KINDS), event.web_search_requests)
+
+
+def test_litellm_counts_cached_tokens_among_prompt_tokens_and_we_do_not() -> None:
+    (cached, plain), skipped = read(litellm.read, "litellm_spend_logs.json")
+    assert tokens(cached) == (101_000 - 90_000 - 10_000, 500, 90_000, 10_000 - 4_000, 4_000, 2)
+    assert (cached.event_id, cached.source, cached.user_id) == ("chatcmpl-8f1e2d", "litellm", "ann")
+    assert cached.occurred_at_micros == micros("2026-09-14T18:13:42.617Z")
+    assert (tokens(plain), plain.user_id) == ((100, 50, 0, 0, 0, 0), "ben")
+    assert sum(skipped.values()) == 2
+    assert any("own cache" in why for why in skipped)
+
+
+def test_every_litellm_model_has_a_price() -> None:
+    events, _ = read(litellm.read, "litellm_spend_logs.json")
+    assert all(load_price_book().find(event.model) for event in events)
+
+
+def test_input_tokens_of_spans_count_what_the_cache_read_and_wrote() -> None:
+    (chat, plain), skipped = read(otel.read, "otel_spans.jsonl")
+    assert tokens(chat) == (100 - 50 - 25, 180, 50, 25, 0, 0)
+    assert (chat.event_id, chat.product) == ("5b8efff798038103d269b633813fc60c:eee19b7ec3c1b174", "helpdesk")
+    assert (tokens(plain), plain.user_id, plain.model) == ((7, 3, 0, 0, 0, 0), "somebody", "claude-haiku-4-5")
+    assert list(skipped) == ["no request to a model: gen_ai.operation.name is invoke_agent"]
+
+
+def test_more_cached_tokens_than_tokens_are_no_event(tmp_path: Path) -> None:
+    row = json.loads((FILES / "litellm_spend_logs.json").read_text())["data"][0] | {"prompt_tokens": 99_999}
+    file = tmp_path / "one.json"
+    file.write_text(json.dumps([row]))
+    (found,) = litellm.read(file)
+    assert isinstance(found, NoUsage)
+
+
+def test_a_bucket_is_cut_below_the_threshold_of_its_window_and_adds_up() -> None:
+    """Sonnet 4.6 had its cliff at 200,000 tokens until March 2026 (R10)."""
+    events, skipped = read(anthropic_usage.read, "anthropic_usage.json")
+    short = [event for event in events if event.user_id == "user_01" and event.cache_read_tokens]
+    prompts = [sum(tokens(event)[:5]) - event.output_tokens for event in short]
+    assert (len(short), sum(prompts)) == (5, 1_500 + 900_000 + 1_000 + 500)
+    assert max(prompts) <= 200_000
+    assert [sum(kind) for kind in zip(*map(tokens, short), strict=True)] == [1_500, 5_001, 900_000, 500, 1_000, 10]
+    (long,) = [event for event in events if event.input_tokens == 250_000]
+    assert long.event_id not in {event.event_id for event in short}
+    assert len({event.event_id for event in events}) == len(events)
+    assert len(skipped) == 2
+
+
+def test_no_event_has_more_tokens_of_a_kind_than_the_ledger_takes() -> None:
+    events, _ = read(anthropic_usage.read, "anthropic_usage.json")
+    batch = [event for event in events if event.processing == "batch"]
+    assert ([event.input_tokens for event in batch], {event.inference_geo for event in batch}) == (
+        [83_333_333, 83_333_334, 83_333_334],
+        {""},
+    )
+
+
+def test_a_cost_report_is_in_cents_with_decimals() -> None:
+    assert anthropic_usage.cost_picousd(FILES / "anthropic_cost.json") == 1_337_891_200_000
+
+
+def test_columns_are_mapped_and_equal_lines_are_told_apart() -> None:
+    columns = {"occurred_at": "time", "user_id": "who", "product": "app", "input_tokens": "prompt"}
+    reader = csv_file.reader(columns | {"output_tokens": "completion"}, input_includes_cached=True)
+    (first, second), skipped = read(reader, "requests.csv")
+    assert tokens(first) == tokens(second) == (1_000 - 600, 20, 600, 0, 0, 0)
+    assert (first.user_id, first.product) == ("ann", "chat")
+    assert first.event_id != second.event_id
+    assert sorted(skipped) == ["completion is no whole number, such as 'x'", "no instant such as 'yesterday' is known"]
+
+
+def test_the_same_file_gives_the_same_events() -> None:
+    once, again = (find(litellm.read, [FILES / "litellm_spend_logs.json"], TOLD) for _ in range(2))
+    assert (once.events, once.digest) == (again.events, again.digest)
+    assert find(litellm.read, [FILES / "litellm_spend_logs.json"], Told(org_id="other")).digest != once.digest
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-09-14T18:13:42.617Z",
+        "2026-09-14 18:13:42.617",
+        "2026-09-14T20:13:42.617000+02:00",
+        "2026-09-14T18:13:42.617000001Z",
+    ],
+)
+def test_an_instant_may_be_written_in_many_ways(text: str) -> None:
+    assert instant(text) == micros("2026-09-14T18:13:42.617Z")
+
+
+# The command.
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["import", *arguments])
+
+
+def test_a_dry_run_says_what_there_is_and_what_it_costs() -> None:
+    result = run("litellm", str(FILES / "litellm_spend_logs.json"), "--org-id", "acme", "--product", "api", "--dry-run")
+    assert result.exit_code == 0, result.output
+    # Sonnet 4.6, dollars per million: input 3, output 15, reads 0.30, writes 3.75 and 6; a search is a cent.
+    cost = 1_000 * 3 + 500 * 15 + 90_000 * 0.3 + 6_000 * 3.75 + 4_000 * 6 + 20_000 + 100 * 3 + 50 * 15
+    assert cost == 105_050
+    assert "2 events, 2026-09-14T18:13:42.617Z to 2026-09-14T18:14:00.123Z; nothing was sent" in result.stdout
+    assert "$0.10505" in result.stdout
+    assert "1 × is no event: answered from LiteLLM's own cache" in " ".join(result.stdout.split())
+
+
+def test_a_dry_run_compares_with_the_cost_report() -> None:
+    said = document("anthropic-usage", "anthropic_usage.json", "--cost-report", str(FILES / "anthropic_cost.json"))
+    assert (said["vendor_cost_usd"], said["events"]) == ("1.3378912", 5 + 1 + 3)
+
+
+def test_what_nobody_said_is_asked_for() -> None:
+    result = run("otel", str(FILES / "otel_spans.jsonl"), "--dry-run")
+    assert "org_id: Field required; say --org-id" in " ".join(result.stdout.split())
+
+
+def test_a_model_without_a_price_would_be_a_dead_letter(tmp_path: Path) -> None:
+    row = json.loads((FILES / "litellm_spend_logs.json").read_text())["data"][1] | {"model": "gpt-9"}
+    file = tmp_path / "one.json"
+    file.write_text(json.dumps([row]))
+    said = json.loads(run("litellm", str(file), "--org-id", "acme", "--product", "api", "--dry-run", "--json").stdout)
+    assert (said["cost_usd"], sum(said["unpriced"].values())) == ("0.00", 1)
+
+
+def test_events_can_be_printed_and_are_what_the_ledger_takes() -> None:
+    result = run("csv", str(FILES / "requests.csv"), "--org-id", "acme", "--map", "occurred_at=time", "--stdout")
+    assert result.exit_code == 0
+    result = run("litellm", str(FILES / "litellm_spend_logs.json"), "--org-id", "acme", "--product", "api", "--stdout")
+    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == ["chatcmpl-8f1e2d", "chatcmpl-9a0b1c"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "says"),
+    [
+        (("csv", "requests.csv", "--map", "occurred_at"), 2, "--map FIELD=COLUMN"),
+        (("csv", "requests.csv", "--map", "cost=spend"), 2, "fields are cache_read_tokens"),
+        (("litellm", "requests.csv"), 1, "requests.csv, line 1: not JSON"),
+        (("otel", "otel_spans.jsonl", "--stdout", "--dry-run"), 2, "leave --dry-run and --json out"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence(arguments: tuple[str, ...], exit_code: int, says: str) -> None:
+    result = run(arguments[0], str(FILES / arguments[1]), *arguments[2:])
+    assert (result.exit_code, says in result.stderr) == (exit_code, True), result.stderr
+
+
+def document(command: str, file: str, *arguments: str) -> dict[str, Any]:
+    said = ("--org-id", "acme", "--user-id", "api", "--product", "api", "--dry-run", "--json")
+    answer: dict[str, Any] = json.loads(run(command, str(FILES / file), *arguments, *said).stdout)
+    return answer
