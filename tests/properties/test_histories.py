@@ -122,7 +122,7 @@ def test_the_histories_hold_what_they_are_for() -> None:
     every = {("organization", False), ("tier", True), ("member", True), ("member", False)}
     assert scopes == {"Breach": every, "Resume": every}
     entries = {one.type for one in told() if isinstance(one, Entry)}
-    assert entries == {"purchase", "grant", "refund", "adjust", "expiry", "invoice", "offset", "rounding"}
+    assert entries == {"purchase", "grant", "refund", "adjust", "expiry", "invoice", "offset", "payment", "rounding"}
     rows = [one for one in told() if isinstance(one, Row)]
     assert {row.leg for row in rows} == {"usage", "reversal", "replacement"}
     assert 0.2 < sum(row.after_pause for row in rows) / len(rows) < 0.6
