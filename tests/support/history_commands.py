@@ -24,7 +24,7 @@ class Commands:
         self._now = 0
         self._sent: list[tuple[int, Wire]] = []
         self._names = NAMES[: random.randint(2, 4)]
-        self._changes_plans = random.choice((2, 2, 12))
+        self._changes_plans = random.choice((2, 2, 16))
 
     # How it begins.
 
@@ -82,7 +82,7 @@ class Commands:
         money = 3 if org.plan == "team" else 1
         went_to_team = org.plan == "team" and any(limit.amount is not None for limit in org.tiers.values())
         billing = {"active": 10 if went_to_team else self._changes_plans, "suspended": 25, "closed": 60}[org.status]
-        of_invoices = (30 if org.status == "closed" else 6) if org.invoices else 1
+        of_invoices = (30 if org.status == "closed" else 5) if org.invoices else 1
         answers = 20 if any(one.status == "pending" for one in org.reloads) else 4 if org.reloads else 0
         asks = 3 if org.plan == "enterprise" else 1
         return [
