@@ -1,9 +1,9 @@
 """Recorded messages: a real ledger's topics come in; tests/data/recorded_messages.jsonl goes out, and is read back.
 
 `python -m tests.support.recorded` records them anew, on a Kafka of its own: the scripted month of the fault tests, one
-dead letter of it redriven and one discarded; contacts and mails as gate and mailer encode them. Of each kind as many are
-kept as it takes to see every field once, the shortest first. Record anew when there is something new to see; what is
-there already is what must still decode.
+dead letter of it redriven and one discarded; contacts and mails as gate and mailer encode them. Of each kind as many
+are kept as it takes to see every field once, the shortest first. Record anew when there is something new to see; what
+is there already is what must still decode.
 """
 
 import asyncio
