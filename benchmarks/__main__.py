@@ -28,6 +28,7 @@ WHAT = (
     "recovery",
     "month-end",
     "gate",
+    "page",
     "all",
 )
 
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=WHAT, default="ledger")
     parser.add_argument("--events", type=int, default=300_000, help="preloaded, of about 300 bytes (%(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of each side, in turn (%(default)s)")
-    parser.add_argument("--members", type=int, help="1,000; of month-end and gate 1,000,000")
+    parser.add_argument("--members", type=int, help="1,000; of month-end and gate 1,000,000; of page 10,000")
     parser.add_argument("--organizations", type=int, help="40; of month-end 10,000")
     parser.add_argument("--rate", type=int, default=2_000, help="latency, month-end: events a second (%(default)s)")
     parser.add_argument("--seconds", type=int, default=30, help="of latency (%(default)s)")
@@ -80,6 +81,10 @@ def main() -> None:
     elif arguments.what == "gate":
         for _, settings in _on_kafka(1):
             gate.main(settings, arguments.members or 1_000_000, arguments.runs)
+    elif arguments.what == "page":
+        from benchmarks import page
+
+        asyncio.run(page.measure(arguments.members or 10_000))
     elif arguments.what == "month-end":
         size = month_end.Size(arguments.organizations or 10_000, arguments.members or 1_000_000, arguments.rate)
         for _, settings in _on_kafka(1):

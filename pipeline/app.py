@@ -7,11 +7,14 @@ from typing import Any
 
 from pipeline.agents.ledger import ledger
 from pipeline.agents.ledger_machine import LedgerMachine
-from pipeline.dead_letters.storm import PoisonAlarm, Threshold
+from pipeline.dead_letters.storm import Threshold
 from pipeline.domain.pricing import CompiledPrices
 from pipeline.engine.contract import Identities, MachineFactory
 from pipeline.engine.faust_app import faust_app
 from pipeline.engine.settings import EngineSettings
+from pipeline.monitoring.ledger import LedgerMetrics
+from pipeline.monitoring.loop import LoopWatch
+from pipeline.monitoring.serving import serve_metrics
 from pipeline.price_book import load_price_book
 from pipeline.settings import Settings
 from pipeline.topics import (
@@ -59,9 +62,13 @@ def ledger_app(settings: Settings) -> Any:
     """The Faust app of one ledger worker."""
     data_dir = settings.data_dir / "faust"
     data_dir.mkdir(parents=True, exist_ok=True)  # Faust makes the last folder only
-    alarm = PoisonAlarm(Threshold(settings.poison_percent, settings.poison_seconds, settings.poison_events))
-    app, chunks = faust_app(engine_settings(settings), machine_factory(settings), data_dir=data_dir, observer=alarm)
+    threshold = Threshold(settings.poison_percent, settings.poison_seconds, settings.poison_events)
+    metrics = LedgerMetrics(threshold, settings.partitions)
+    app, chunks = faust_app(engine_settings(settings), machine_factory(settings), data_dir=data_dir, observer=metrics)
     app.agent(chunks)(ledger)
+    watch = LoopWatch()
+    serve_metrics(settings, lambda: watch.is_alive)
+    app.task(watch.run)
     return app
 
 

@@ -11,6 +11,7 @@ import click
 
 from pipeline.cli_billing import invoice, statement
 from pipeline.cli_dead_letters import dead_letters
+from pipeline.cli_operators import acls, doctor, status
 from pipeline.cli_options import AS_JSON, DATA_DIR
 
 PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
@@ -147,12 +148,15 @@ def migrate(as_json: bool) -> None:
     _show(run_migrate(), as_json)
 
 
-@main.command()
+@main.group(invoke_without_command=True)
 @click.option("--check", is_flag=True, help="Change nothing; fail if a topic is missing or wrong.")
 @click.option("--wait", "wait_seconds", type=click.FloatRange(min=0), default=0, help="Seconds to wait for Kafka.")
 @AS_JSON
-def topics(check: bool, wait_seconds: float, as_json: bool) -> None:
+@click.pass_context
+def topics(context: click.Context, check: bool, wait_seconds: float, as_json: bool) -> None:
     """Create the topics, or check them, and tell the log's id."""
+    if context.invoked_subcommand is not None:
+        return
     from pipeline.topics_admin import run_topics
 
     _show(run_topics(check=check, wait_seconds=wait_seconds, say=_say), as_json)
@@ -382,7 +386,8 @@ def claude_code(
         _show(answer, as_json)
 
 
-for command in (dead_letters, invoice, statement):
+topics.add_command(acls)
+for command in (dead_letters, doctor, invoice, statement, status):
     main.add_command(command)
 
 

@@ -9,6 +9,7 @@ import clickhouse_connect
 
 from pipeline.errors import Mendable
 from pipeline.settings import Settings
+from sinks.clickhouse import connection
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def open_clickhouse(data_dir: Path | None) -> Iterator[Any]:
     """
     settings = Settings()
     with _url(settings, data_dir) as url:
-        client = clickhouse_connect.get_client(dsn=url, database=settings.clickhouse_database)
+        client = clickhouse_connect.get_client(**connection(url), database=settings.clickhouse_database)
         try:
             yield client
         finally:

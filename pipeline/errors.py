@@ -1,5 +1,6 @@
 """What a person can mend: exceptions go in, a sentence that names the setting comes out; for bugs, nothing does."""
 
+import asyncio
 import logging
 import re
 from typing import TYPE_CHECKING
@@ -30,7 +31,9 @@ def sentence_for(error: BaseException) -> str | None:
         case pydantic.ValidationError(title="Settings"):
             return _settings(error)
         case aiokafka.errors.KafkaConnectionError() | aiokafka.errors.NodeNotReadyError():
-            return f"no Kafka at {_kafka()} (KAFKA_BOOTSTRAP_SERVERS); start one: `usage-credits up`, or name another"
+            return _why_not_let_in() or (
+                f"no Kafka at {_kafka()} (KAFKA_BOOTSTRAP_SERVERS); start one: `usage-credits up`, or name another"
+            )
         case aiokafka.errors.KafkaError():
             return f"Kafka at {_kafka()} (KAFKA_BOOTSTRAP_SERVERS): {error or type(error).__name__}"
         case clickhouse.OperationalError():
@@ -63,6 +66,18 @@ def _kafka() -> str:
     from pipeline.settings import Settings
 
     return Settings().kafka_bootstrap_servers
+
+
+def _why_not_let_in() -> str | None:
+    from pipeline.kafka_access import why_not_let_in
+    from pipeline.settings import Settings
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        refusal = asyncio.run(why_not_let_in(Settings()))
+        return refusal.sentence if refusal else None
+    return None  # whoever asks is in a loop of its own
 
 
 def _clickhouse() -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,6 +11,7 @@ from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from pipeline.mailer.smtp import MailServer
+    from pipeline.rights import Process
 
 
 def run_ledger() -> NoReturn:
@@ -19,16 +19,19 @@ def run_ledger() -> NoReturn:
 
     Raises:
         Refused: the topics are not made, or others.
+        NotLetIn, RightsLacking: Kafka does not take us, or not for a ledger.
     """
     import faust
 
     from pipeline.app import engine_settings, ledger_app
     from pipeline.engine.preflight import cluster_when_ready
     from pipeline.errors import quiet_libraries
+    from pipeline.rights_admin import when_let_in
 
     settings = Settings()
     set_up_logs(settings.log_format)
     quiet_libraries()  # again: importing Faust gave some of them their voice back
+    asyncio.run(when_let_in(settings, "ledger"))
     # The worker looks again; asked first, it answers with a sentence instead of a crashed service.
     asyncio.run(cluster_when_ready(engine_settings(settings)))
     # What is made from here on lives for one chunk or for ever: looking for cycles among it costs 7 % and finds none.
@@ -49,6 +52,7 @@ def run_sink() -> None:
 
     Raises:
         TopicsWrong: the topics are not made, or others.
+        NotLetIn, RightsLacking: Kafka does not take us, or not for a sink.
         Broken: an invariant does not hold.
     """
     settings = Settings()
@@ -113,13 +117,32 @@ def run_migrate() -> dict[str, Any]:
     return asyncio.run(_migrate(Settings()))
 
 
-async def _log_id_unless_stopped(settings: Settings, stop: asyncio.Event) -> str | None:
-    """The log's id once Kafka is there and its topics are right; None if asked to stop before. Signals set `stop`."""
-    from pipeline.topics_admin import check_topics, when_kafka_is_there
+def _watch_loop(settings: Settings) -> asyncio.Task[NoReturn]:
+    """Serve metrics, that of the loop among them, until the task is cancelled."""
+    from pipeline.monitoring.loop import LoopWatch
+    from pipeline.monitoring.serving import serve_metrics
+
+    watch = LoopWatch()
+    serve_metrics(settings, lambda: watch.is_alive)
+    return asyncio.create_task(watch.run())
+
+
+async def _log_id_unless_stopped(settings: Settings, process: "Process", stop: asyncio.Event) -> str | None:
+    """The log's id once Kafka is there and lets us in and its topics are right; None if asked to stop before.
+
+    Signals set `stop`.
+    """
+    from pipeline.rights_admin import when_let_in
+    from pipeline.topics_admin import check_topics
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    waiting = asyncio.create_task(when_kafka_is_there(check_topics, settings, float("inf"), logging.warning))
+
+    async def topics_when_let_in() -> str:
+        await when_let_in(settings, process)
+        return await check_topics(settings)
+
+    waiting = asyncio.create_task(topics_when_let_in())
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
@@ -132,16 +155,19 @@ async def _log_id_unless_stopped(settings: Settings, stop: asyncio.Event) -> str
 async def _mailer(settings: Settings, server: "MailServer") -> None:
     from pipeline.mailer.service import run_mailer
 
+    watching = _watch_loop(settings)
     stop = asyncio.Event()
-    if await _log_id_unless_stopped(settings, stop) is not None:
+    if await _log_id_unless_stopped(settings, "mailer", stop) is not None:
         await run_mailer(settings, server, stop)
+    watching.cancel()
 
 
 async def _sink(settings: Settings) -> None:
     from sinks.sink import SinkConfig, run_sink
 
+    watching = _watch_loop(settings)
     stop = asyncio.Event()
-    log_id = await _log_id_unless_stopped(settings, stop)
+    log_id = await _log_id_unless_stopped(settings, "sink", stop)
     if log_id is None:
         return
     config = SinkConfig(
@@ -154,6 +180,7 @@ async def _sink(settings: Settings) -> None:
         session_timeout_ms=settings.session_timeout_ms,
     )
     await run_sink(config, stop)
+    watching.cancel()
 
 
 async def _migrate(settings: Settings) -> dict[str, Any]:

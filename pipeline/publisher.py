@@ -45,10 +45,10 @@ async def publish(
         linger_ms=5,
         max_request_size=2 * MAX_RECORD_BYTES,
     )
-    await producer.start()
     sent = 0
     waiting: list[Awaitable[object]] = []
     try:
+        await producer.start()
         for record in records:
             waiting.append(
                 await producer.send(

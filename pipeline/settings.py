@@ -1,10 +1,13 @@
 """Settings: environment variables in, one frozen object out; the same names reach real servers and embedded ones.
 
-Every variable is the field's name in capitals: KAFKA_BOOTSTRAP_SERVERS, CLICKHOUSE_URL, … A file `.env` is read too.
+Every variable is the field's name in capitals: KAFKA_BOOTSTRAP_SERVERS, CLICKHOUSE_URL, … A file `.env` is read too,
+and so are files of the folder SECRETS_DIR, each named as a field in small letters: kafka_sasl_password, …
 """
 
+import os
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,7 +19,9 @@ from pipeline.topics import HORIZON_DAYS, Mode
 class Settings(BaseSettings):
     """What a process needs to know about the world it runs in."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", secrets_dir=os.environ.get("SECRETS_DIR"), extra="ignore", frozen=True
+    )
 
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="host:port, comma separated")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -27,7 +32,10 @@ class Settings(BaseSettings):
     kafka_ssl_cert_file: Path | None = None
     kafka_ssl_key_file: Path | None = None
 
-    clickhouse_url: str = Field("http://default@127.0.0.1:8123", description="with user and password")
+    clickhouse_url: str = Field("http://default@127.0.0.1:8123", description="https:// is TLS; may name the user")
+    clickhouse_user: str | None = None
+    clickhouse_password: SecretStr | None = None
+    clickhouse_ca_file: Path | None = Field(None, description="PEM; unset: whom this machine trusts")
     clickhouse_database: str = "usage_credits"
 
     partitions: int = Field(4, ge=1, description="of every topic; fixed for a cluster's life (R43)")
@@ -47,6 +55,12 @@ class Settings(BaseSettings):
     gate_port: int = Field(8080, ge=0, le=65535)
     gate_issuer: str | None = Field(None, description="URL of the OIDC issuer whose tokens the gate takes")
     gate_audience: str = Field("usage-credits", description="what the tokens must be meant for")
+    gate_public_url: str | None = Field(None, description="where people find the page, https://…; unset: this machine")
+    gate_client_id: str | None = Field(None, description="the page's, at the issuer; unset: GATE_AUDIENCE")
+    gate_client_secret: SecretStr | None = Field(None, description="unset: a public client, with PKCE alone")
+    gate_session_secret: SecretStr | None = Field(
+        None, min_length=32, description="signs sessions, the same for all gates; unset: one in DATA_DIR"
+    )
     gate_dev_tokens: bool = Field(False, description="take tokens of `usage-credits token`; on loopback alone")
     gate_as_of_seconds: float = Field(60, gt=0, description="an older copy cannot tell who may spend (R33)")
     gate_answer_seconds: float = Field(10, gt=0, description="how long Kafka and the ledger may take to answer")
@@ -62,10 +76,17 @@ class Settings(BaseSettings):
     mail_url: str | None = Field(None, description="of the Usage page, at the end of each mail")
     mail_hours: int = Field(24, ge=1, le=24 * 30, description="what is older is not mailed any more")
     log_format: Literal["text", "json"] = Field("text", description="of every process: for people or programs")
+    metrics_host: str = Field("127.0.0.1", description="where Prometheus finds what is not a gate")
+    metrics_port: int | None = Field(None, ge=1, le=65535, description="/metrics and /healthz; unset: none")
     data_dir: Path = Path("var")
     identities_dir: Path | None = Field(
         None, description="local disk for what the ledger has seen (R14); unset: in DATA_DIR. May be lost at any time"
     )
+
+    @property
+    def client_id(self) -> str:
+        """What the issuer knows the page by."""
+        return self.gate_client_id or self.gate_audience
 
     @property
     def rules(self) -> Rules:
@@ -79,6 +100,43 @@ class Settings(BaseSettings):
                 f"MIN_INSYNC_REPLICAS={self.min_insync_replicas} is more than "
                 f"REPLICATION_FACTOR={self.replication_factor}: nothing could be written"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _logs_in_as_somebody(self) -> Self:
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_username and self.kafka_sasl_password
+        ):
+            raise ValueError(
+                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} needs KAFKA_SASL_USERNAME and "
+                "KAFKA_SASL_PASSWORD"
+            )
+        for file in (
+            self.kafka_ssl_ca_file,
+            self.kafka_ssl_cert_file,
+            self.kafka_ssl_key_file,
+            self.clickhouse_ca_file,
+        ):
+            if file is not None and not file.is_file():
+                raise ValueError(f"{file} is no file; it is named by KAFKA_SSL_… or CLICKHOUSE_CA_FILE")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_clickhouse_url(self) -> Self:
+        """Whoever takes the URL has all that is known of the way there."""
+        url = urlsplit(self.clickhouse_url)
+        login, _, address = url.netloc.rpartition("@")
+        user, _, password = login.partition(":")
+        if self.clickhouse_user is not None:
+            user = quote(self.clickhouse_user, safe="")
+        if self.clickhouse_password is not None:
+            password = quote(self.clickhouse_password.get_secret_value(), safe="")
+        login = f"{user}:{password}" if password else user
+        query = dict(parse_qsl(url.query))
+        if self.clickhouse_ca_file is not None:
+            query["ca_cert"] = str(self.clickhouse_ca_file)
+        whole = url._replace(netloc=f"{login}@{address}" if login else address, query=urlencode(query))
+        object.__setattr__(self, "clickhouse_url", whole.geturl())
         return self
 
     @property

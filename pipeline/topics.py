@@ -58,13 +58,19 @@ USAGE_EVENTS = Topic(
     "usage-events",
     "org_id (UTF-8)",
     "UsageEvent, a CloudEvent or bare, one or an array",
-    "products, gate",
-    "ledger",
+    "products, gate, ledger, redrive",
+    "ledger, redrive",
     kept_days=400,
     settings=_INPUT,
 )
 ACCOUNT_COMMANDS = Topic(
-    "account-commands", "org_id (UTF-8)", "Command", "gate", "ledger", kept_days=None, settings=_INPUT
+    "account-commands",
+    "org_id (UTF-8)",
+    "Command",
+    "gate, ledger, redrive",
+    "ledger, redrive",
+    kept_days=None,
+    settings=_INPUT,
 )
 PRICED_USAGE = Topic(
     "priced-usage", "none", "PricedUsage, JSON lines, one record per chunk", "ledger", "sink, analysts", kept_days=400
@@ -74,7 +80,7 @@ LIMIT_BREACHES = Topic(
     "org_id",
     "LimitBreached, LimitResumed, CreditsPaused, CreditsResumed",
     "ledger",
-    "billing, products, sink",
+    "billing, mailer, products, sink",
     kept_days=None,
 )
 ACCOUNT_EVENTS = Topic(
@@ -110,7 +116,7 @@ CREDIT_STATUS = Topic(
     "kind and identity, as JSON",
     "OrganizationStatus, TierStatus, MemberStatus, ClockStatus",
     "ledger",
-    "gate, products",
+    "gate, mailer, products",
     compacted=True,
     settings=_COMPACTED,
 )
@@ -141,7 +147,9 @@ DEAD_LETTER_DECISIONS = Topic(
 LEDGER_STATE = Topic(
     "ledger-state", "cell", "the cell as JSON", "ledger", "ledger", compacted=True, settings=_COMPACTED
 )
-LEDGER_JOURNAL = Topic("ledger-journal", "none", "one transaction: ranges, time, versions", "ledger", "rebuild, prove")
+LEDGER_JOURNAL = Topic(
+    "ledger-journal", "none", "one transaction: ranges, time, versions", "ledger", "ledger, rebuild, prove"
+)
 SEEN_IDS = Topic("seen-ids", "none", "identities, packed", "ledger", "ledger", kept_days=HORIZON_DAYS + 1)
 LOG_ID = Topic("log-id", "log-id", "the log's id, text", "usage-credits topics", "sink", compacted=True)
 

@@ -15,10 +15,17 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 from aiokafka.protocol.metadata import MetadataRequest
 
 from pipeline.errors import Mendable
+from pipeline.kafka_access import NotLetIn, why_not_let_in
 from pipeline.settings import Settings
 from pipeline.topics import INPUTS, LOG_ID, PRICED_USAGE, TOPICS, Topic
 
@@ -51,7 +58,7 @@ async def create_topics(settings: Settings) -> Created:
         TopicsWrong: a topic exists with another number of partitions or another kind of time.
         KafkaError: no broker, or it refused.
     """
-    async with _admin(settings) as admin:
+    async with open_admin(settings) as admin:
         there = await _partitions(admin)
         missing = [topic for topic in TOPICS if settings.topic_prefix + topic.name not in there]
         await _create(admin, missing, settings)
@@ -66,7 +73,7 @@ async def create_topics(settings: Settings) -> Created:
 
 async def check_topics(settings: Settings) -> str:
     """The log's id of a cluster whose topics are right; raises as `create_topics`, also where one is missing."""
-    async with _admin(settings) as admin:
+    async with open_admin(settings) as admin:
         await _check(admin, settings)
     return await read_log_id(settings)
 
@@ -113,17 +120,25 @@ async def _checked(settings: Settings) -> Created:
 async def when_kafka_is_there(
     task: Callable[[Settings], Awaitable[Result]], settings: Settings, seconds: float, say: Callable[[str], None]
 ) -> Result:
-    """Do something with Kafka, and wait for it so long if it, or one broker of several, is away."""
+    """Do something with Kafka, and wait for it so long if it, or one broker of several, is away.
+
+    Raises:
+        NotLetIn: it is there, and refuses our login or our trust.
+    """
     pause = 0.5
     while True:
         try:
             return await task(settings)
         except KafkaError as error:  # one of its brokers may be away, too
+            refusal = await why_not_let_in(settings) if isinstance(error, KafkaConnectionError) else None
+            if refusal and (refusal.is_final or seconds <= 0):
+                raise NotLetIn(refusal.sentence) from error
             if seconds <= 0 or not (error.retriable or isinstance(error, KafkaTimeoutError)):
                 raise
         pause = min(pause * 2, 30, seconds)
         seconds -= pause
-        say(f"no Kafka at {settings.kafka_bootstrap_servers} (KAFKA_BOOTSTRAP_SERVERS); trying again in {pause:.0f} s")
+        away = f"no Kafka at {settings.kafka_bootstrap_servers} (KAFKA_BOOTSTRAP_SERVERS)"
+        say(f"{refusal.sentence if refusal else away}; trying again in {pause:.0f} s")
         await asyncio.sleep(pause)
 
 
@@ -139,7 +154,7 @@ async def _new_log_id(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+async def open_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**settings.kafka())
     try:
         await admin.start()

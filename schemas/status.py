@@ -9,13 +9,16 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, StringConstraints
 
-from schemas.base import Count, Identifier, Model, SeatTier, quoted
+from schemas.base import Count, Identifier, Model, OptionalIdentifier, SeatTier, quoted
 from schemas.instants import Instant
 from schemas.money import Picousd
-from schemas.organization import Basis, OrganizationState, Plan, Role
+from schemas.organization import Basis, OrganizationState, Plan, RequestKind, Role
 
 MonthOrNone = Annotated[str, StringConstraints(pattern=r"^(\d{4}-(0[1-9]|1[0-2]))?$")]
 """`2026-01`, or empty, which sorts before every month."""
+
+InstantOrNone = Annotated[str, StringConstraints(pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z)?$")]
+"""`2026-01-31T12:00:00Z`, or empty."""
 
 
 class StatusRecord(Model):
@@ -75,7 +78,10 @@ class TierStatus(LimitedStatus):
 
 
 class MemberStatus(LimitedStatus):
-    """A member, removed ones too; where `credits_enabled` is null the organisation's `member_default` decides."""
+    """A member, removed ones too; where `credits_enabled` is null the organisation's `member_default` decides.
+
+    `request_id`, `request_kind` and `asked_at` are of the request that is pending, if one is (R35).
+    """
 
     KIND: ClassVar[str] = "member"
     IDENTITY: ClassVar[tuple[str, ...]] = ("org_id", "user_id")
@@ -85,6 +91,9 @@ class MemberStatus(LimitedStatus):
     seat_tier: SeatTier = "standard"
     removed: bool = False
     credits_enabled: bool | None = None
+    request_id: OptionalIdentifier = ""
+    request_kind: RequestKind | None = None
+    asked_at: InstantOrNone = ""
 
 
 class ClockStatus(StatusRecord):

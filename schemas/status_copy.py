@@ -5,6 +5,7 @@ knows how old it is, and says so rather than guess. Source: docs/rules.md R32-R3
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from schemas.admission import Decision, decide
 from schemas.base import SeatTier
 from schemas.instants import format_instant, parse_instant
-from schemas.organization import Basis, OrganizationState, Plan, Role
+from schemas.organization import Basis, OrganizationState, Plan, RequestKind, Role
 
 
 class LimitedRecord(msgspec.Struct, kw_only=True, gc=False):
@@ -54,7 +55,12 @@ class MemberRecord(LimitedRecord, kw_only=True, gc=False):
     seat_tier: SeatTier = "standard"
     removed: bool = False
     credits_enabled: bool | None = None
+    request_id: str = ""
+    request_kind: RequestKind | None = None
+    asked_at: str = ""
 
+
+_ASKS = b'"request_id":"'  # cannot lie inside a value: there a quote is escaped
 
 # Lax, because money is text on the wire (R13).
 _organization = msgspec.json.Decoder(OrganizationRecord, strict=False).decode
@@ -89,17 +95,25 @@ class StatusCopy:
         self._organizations: dict[str, OrganizationRecord] = {}
         self._tiers: dict[tuple[str, str], TierRecord] = {}
         self._members: dict[str, dict[str, bytes]] = {}
+        self._asking: dict[str, dict[str, None]] = {}
+        self._moves: dict[str, int] = {}
 
     def take(self, partition: int, key: bytes, value: bytes | None) -> None:
         """Take one record in; no value: the thing is gone."""
         kind, *identity = _any(key)
+        if kind != "clock":
+            self._moves[identity[0]] = self._moves.get(identity[0], 0) + 1
         if kind == "member":
             org_id, user_id = identity
             members = self._members.setdefault(org_id, {})
+            asking = self._asking.setdefault(org_id, {})
+            asking.pop(user_id, None)
             if value is None:
                 members.pop(user_id, None)
             else:
                 members[user_id] = value
+                if _ASKS in value:
+                    asking[user_id] = None
         elif kind == "clock":
             if value is not None:
                 self.clocks[partition] = parse_instant(_any(value)["as_of"])
@@ -130,6 +144,25 @@ class StatusCopy:
     def members(self, org_id: str) -> Iterator[MemberRecord]:
         """Every member of an organisation as of now, removed ones too; may be walked in another thread."""
         return map(_member, list(self._members.get(org_id, {}).values()))
+
+    def moves(self, org_id: str) -> int:
+        """How many records of an organisation were taken in: where it is the same, nothing moved."""
+        return self._moves.get(org_id, 0)
+
+    def asking(self, org_id: str) -> list[MemberRecord]:
+        """Those whose request is pending, the longest waiting first (R36)."""
+        found = [self.member(org_id, user_id) for user_id in self._asking.get(org_id, {})]
+        return sorted((member for member in found if member), key=lambda member: (member.asked_at, member.request_id))
+
+    def memberships(self, user_id: str) -> list[MemberRecord]:
+        """What somebody is in every organisation that has them; may be walked in another thread."""
+        found = (self.member(org_id, user_id) for org_id, members in list(self._members.items()) if user_id in members)
+        return [member for member in found if member is not None and not member.removed]
+
+    def some_members(self, most: int) -> list[MemberRecord]:
+        """The first few of all who are known, those of one organisation together."""
+        every = (value for members in list(self._members.values()) for value in list(members.values())[:most])
+        return [member for member in map(_member, islice(every, most)) if not member.removed]
 
     def size(self) -> int:
         """How many members are known, in all organisations."""

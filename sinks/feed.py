@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection, Mapping
 from time import monotonic
 
+from sinks import metrics
 from sinks.claims import Claim, take_over
 from sinks.clickhouse import ClickHouse
 from sinks.errors import Away, Broken, Fenced, SinkError
@@ -19,7 +20,11 @@ _BLOCK_BYTES = 64 << 20
 
 
 class Feed:
-    """The state between Kafka and one table; it remembers nothing that is not read back at the next claim."""
+    """The state between Kafka and one table; it remembers nothing that is not read back at the next claim.
+
+    Attributes:
+        first_offsets: of the block in hand, by partition.
+    """
 
     def __init__(self, topic: str, table: Table, *, log_id: str, block_rows: int, block_seconds: float) -> None:
         self.topic = topic
@@ -53,6 +58,7 @@ class Feed:
         if not self._block:
             self._due = monotonic() + self._block_seconds
         self._block.append(record)
+        self.first_offsets.setdefault(record.partition, record.offset)
         self._rows += count_lines(record.value or b"")
         self._bytes += len(record.value or b"")
 
@@ -78,9 +84,11 @@ class Feed:
             return {}
         # Where nothing was stored before, each row must be written; elsewhere those beyond the mark are.
         all_new = all(record.offset >= progress.stored[record.partition].seen_to for record in block)
+        rows, started = self._rows, monotonic()
         try:
             for insert in progress.inserts(claim, block):
                 written = await clickhouse.insert(insert.statement, insert.body, log_comment=claim.name)
+                metrics.ROWS.labels(self._table.name).inc(written)
                 if all_new and written < insert.rows:
                     raise Broken(
                         f"ClickHouse wrote {written} of {insert.rows} rows, though none was stored before: positions "
@@ -89,12 +97,14 @@ class Feed:
                     )
         except (Away, Fenced, Broken) as error:
             raise type(error)(self._what_failed(block, error)) from error
+        metrics.stored(self._table.name, rows, min(record.timestamp for record in block), monotonic() - started)
         if self._block is block:  # not if a rebalance took it away meanwhile
             self._forget_block()
         return {record.partition: record.offset + 1 for record in block}
 
     def _forget_block(self) -> None:
         self._block: list[Record] = []
+        self.first_offsets: dict[int, int] = {}
         self._rows = 0
         self._bytes = 0
         self._due = float("inf")

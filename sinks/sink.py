@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaError
 
+from sinks import metrics
 from sinks.clickhouse import ClickHouse, literal
 from sinks.errors import Away, Broken, Fenced
 from sinks.event_table import EventTable
@@ -36,6 +37,8 @@ TABLES: Mapping[str, Table] = {
 
 _POLL_SECONDS = 0.25
 """How long a poll waits for records: bounds how late a stop is noticed."""
+
+_TELL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ class _Sink:
         self._rebalances = 0
         self._assigned = False
         self._holding = False
+        self._told_at = 0.0
+        self._told: set[TopicPartition] = set()
 
     async def start(self, stop: asyncio.Event) -> bool:
         """Wait for both stores, migrate, join the group; False if stopped before that."""
@@ -125,6 +130,7 @@ class _Sink:
                     if self._assigned and not self._holding:
                         await self._take_over()
                     await self._take()
+                    await self._tell()
                 except (Away, Fenced, KafkaError) as error:
                     await self._back_off(error, stop)
             await self._flush_rest()
@@ -213,6 +219,24 @@ class _Sink:
             if feed.seconds_until_due == 0 and not await self._flush(feed):
                 return
 
+    async def _tell(self) -> None:
+        """About once a second, how far behind it is; no broker is asked for that."""
+        now = asyncio.get_running_loop().time()
+        if now < self._told_at + _TELL_SECONDS:
+            return
+        self._told_at = now
+        metrics.HOLDING.set(self._holding)
+        held = set(self._consumer.assignment()) if self._holding else set()
+        for at in self._told - held:  # another's by now
+            metrics.LAG_RECORDS.remove(at.topic, str(at.partition))
+        self._told = held
+        with suppress(IllegalStateError, AssertionError):  # a rebalance came between
+            for at in held:
+                end = self._consumer.last_stable_offset(at)
+                first_left = self._feeds[at.topic].first_offsets.get(at.partition)
+                stored = first_left if first_left is not None else await self._consumer.position(at)
+                metrics.LAG_RECORDS.labels(at.topic, at.partition).set(max(0, (end or 0) - stored))
+
     async def _flush(self, feed: Feed) -> bool:
         """Insert the block of a feed; False if the partitions were taken away meanwhile."""
         offsets = await feed.flush(self._clickhouse)
@@ -236,6 +260,8 @@ class _Sink:
     async def _back_off(self, error: Exception, stop: asyncio.Event) -> None:
         """Wait, still a member of the group, and forget everything: the next round reads it from ClickHouse."""
         self._holding = False
+        metrics.HOLDING.set(0)
+        metrics.FAILURES.labels("Kafka" if isinstance(error, KafkaError) else type(error).__name__).inc()
         for feed in self._feeds.values():
             feed.let_go()
         seconds = self._next_wait()

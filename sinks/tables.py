@@ -13,6 +13,7 @@ class Record(Protocol):
 
     partition: int
     offset: int
+    timestamp: int  # milliseconds
     value: bytes | None
 
 

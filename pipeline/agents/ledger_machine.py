@@ -23,6 +23,7 @@ from pipeline.agents.decoding import (
 )
 from pipeline.agents.originals import find_original, identities_of
 from pipeline.agents.outputs import Outputs
+from pipeline.agents.stages import Stages
 from pipeline.domain import accounts, billing, calendar, corrections
 from pipeline.domain.charging import Charging, Rejected
 from pipeline.domain.compiled import Usage
@@ -142,9 +143,12 @@ class LedgerMachine:
 
     def take(self, run: Run) -> bool:
         """Process a slice of records; False when the chunk has become large enough."""
-        if run.input == "commands":
-            return self._take_commands(run.records)
-        records = run.records
+        self._stages.begin("rules")
+        takes_more = self._take_commands(run.records) if run.input == "commands" else self._take_usage_run(run.records)
+        self._stages.begin(None)
+        return takes_more
+
+    def _take_usage_run(self, records: Sequence[InputRecord]) -> bool:
         while records:
             count = self._before_due(records)
             if not count or not self._take_usage(records[:count]):
@@ -178,6 +182,7 @@ class LedgerMachine:
         return next((count for count, arrived in enumerate(arrivals) if count and arrived >= stop_micros), len(records))
 
     def _take_usage(self, records: Sequence[InputRecord]) -> bool:
+        self._stages.begin("decode")
         if (batch := self._decode_together(records)) is not None:
             self._usage(records, [0] * len(records), batch, len(records))
             return not self._is_full()
@@ -212,6 +217,7 @@ class LedgerMachine:
 
     def finish(self) -> Effects:
         """Everything the chunk wants written."""
+        self._stages.begin("encode")
         state, outputs = self.state, self._outputs
         while state.billing and outputs.size_bytes < MAX_ADVANCE_BYTES:
             outputs.publish(billing.bill_next(state, self.rules))
@@ -223,10 +229,12 @@ class LedgerMachine:
         if counts != self._counts_before:
             _check(state.counters)
             state.touch(state.counters)
+        cells = state.take_changes()
+        self._stages.begin(None)
         return Effects(
             taken=self._taken,
             outputs=outputs.by_topic,
-            cells=state.take_changes(),
+            cells=cells,
             identities=self._fresh,
             forwards=self._forwards,
             counts={
@@ -235,6 +243,8 @@ class LedgerMachine:
                 if after != before
             },
             rejected=self._rejected,
+            published=outputs.published,
+            seconds=self._stages.seconds,
         )
 
     # Usage.
@@ -255,7 +265,9 @@ class LedgerMachine:
         organizations, charge = self.state.organizations, self.charging.charge
         rows = self.charging.rows
         pieces_before = len(rows)
+        self._stages.begin("dedup")
         known = self.identities.look_up(batch.keys)
+        self._stages.begin("rules")
         event: Any  # a Usage once it is no BadEvent; told apart by a type check that costs nothing
         for record, index, event, occurred, key, payload, digest, remembered in zip(
             records,
@@ -317,6 +329,7 @@ class LedgerMachine:
         counters.accepted += charged - corrected
         counters.corrections += corrected
         counters.rows += charged
+        self._stages.begin("decode")
 
     def _correct(
         self,
@@ -445,6 +458,7 @@ class LedgerMachine:
         self._events: int = 0
         self.charging.rows = []
         self._outputs = Outputs()
+        self._stages = Stages()
         self._forwards: list[Forward] = []
         self._fresh: dict[bytes, bytes] = {}
         self._rejected: dict[str, Rejections] = {}

@@ -74,16 +74,19 @@ class Outputs:
 
     Attributes:
         by_topic: in order.
+        published: how many events of each type.
         size_bytes: of their values.
     """
 
     def __init__(self) -> None:
         self.by_topic: dict[str, list[Output]] = {}
+        self.published: dict[str, int] = {}
         self.size_bytes = 0
 
     def publish(self, events: Sequence[LedgerEvent]) -> None:
         """Each goes to the topic of its kind, under its organisation's key."""
         for event in events:
+            self.published[event.TYPE] = self.published.get(event.TYPE, 0) + 1
             self._put(TOPIC_OF[type(event)], event.org_id.encode(), _encode(envelope(event)))
 
     def status(self, records: Sequence[StatusRecord]) -> None:

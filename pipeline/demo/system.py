@@ -130,6 +130,7 @@ def _settings(cluster: EmbeddedCluster) -> Settings:
         replication_factor=1,
         min_insync_replicas=None,
         topic_prefix="",
+        metrics_port=None,  # the parts of one machine cannot share it
         mode=cluster.mode,
         data_dir=cluster.data_dir,
     )

@@ -72,15 +72,17 @@ def _tell(screen: Console, system: System, with_people: bool) -> None:
         if with_people
         else "no organisation is registered yet; `up --demo` registers four"
     )
+    be = "; be nadia, who owns northwind, or bruno, a member" if with_people else ""
     screen.print(
         "\n[bold]Everything runs.[/] Ctrl-C stops it.\n\n"
+        f"The page: [bold]http://127.0.0.1:{system.settings.gate_port}[/]{be}\n\n"
         "In another terminal:\n\n"
         f"  export KAFKA_BOOTSTRAP_SERVERS={system.settings.kafka_bootstrap_servers}\n"
         f"  export CLICKHOUSE_URL={system.settings.clickhouse_url}\n\n"
         f"  {command_line('python', 'examples/publish.py')}     [dim]# one event, as a product would publish it[/]\n"
         f"  {command_line('python', 'examples/payments.py')}    [dim]# billing's part: pays for lumen's credits[/]\n"
         f"  {command_line('usage-credits', 'query')} 'SELECT * FROM month_to_date_by_member'\n\n"
-        f"The gate answers at http://127.0.0.1:{system.settings.gate_port}; a token for it: "
+        f"The gate's API is there too; a token for it: "
         f"{command_line('usage-credits', 'token')} ada --data-dir {system.settings.data_dir}\n"
         f"Analysts, who only read: {system.cluster.clickhouse.reader_url}\n"
         f"Accounts: {people}.\n"

@@ -56,6 +56,7 @@ def ask(
     )
     organization.requests.add(request)
     state.touch(request)
+    state.tell(member)
     return request
 
 
@@ -177,3 +178,4 @@ def _end(state: State, organization: Organization, request: Request, action: Act
     request.ended_by = by
     del organization.requests.pending[request.user_id]
     state.touch(request)
+    state.tell(organization.members[request.user_id])

@@ -23,7 +23,7 @@ from pipeline.domain.state import (
 )
 from pipeline.domain.wallet_state import Wallet
 from schemas.admission import Decision, decide
-from schemas.instants import MICROS_PER_SECOND
+from schemas.instants import MICROS_PER_SECOND, format_instant
 from schemas.status import ClockStatus, MemberStatus, OrganizationStatus, StatusRecord, TierStatus
 
 HELD_BACK_MICROS = 10 * MICROS_PER_SECOND
@@ -178,6 +178,7 @@ def tier_status(organization: Organization, limit: TierLimit, running: str) -> T
 
 def member_status(organization: Organization, member: Member, running: str) -> MemberStatus:
     """The record of a member."""
+    request = organization.requests.pending.get(member.user_id)
     return MemberStatus.trusted(
         **_limited(organization, member, member.months.get(running)),
         user_id=member.user_id,
@@ -185,6 +186,9 @@ def member_status(organization: Organization, member: Member, running: str) -> M
         seat_tier=member.seat_tier,
         removed=member.removed,
         credits_enabled=member.credits_enabled,
+        request_id=request.request_id if request is not None else "",
+        request_kind=request.kind if request is not None else None,
+        asked_at=format_instant(request.asked_at_micros) if request is not None else "",
     )
 
 

@@ -15,6 +15,7 @@ from pipeline.embedded.errors import EmbeddedError
 from pipeline.embedded.kafka_files import STARTED, log_configuration, server_properties
 from pipeline.embedded.kafka_jars import KAFKA_VERSION, class_path
 from pipeline.embedded.kafka_java import KafkaJava
+from pipeline.embedded.kafka_security import KafkaSecurity
 from pipeline.embedded.ports import free_port
 from pipeline.embedded.server import EmbeddedServer
 
@@ -36,6 +37,7 @@ class EmbeddedKafka(EmbeddedServer):
         *,
         port: int = 0,
         settings: Mapping[str, str] = MappingProxyType({}),
+        security: KafkaSecurity | None = None,
         new_cluster_id: str | None = None,
         on_progress: Callable[[str], None] | None = None,
     ) -> None:
@@ -45,11 +47,13 @@ class EmbeddedKafka(EmbeddedServer):
             data_dir: made if absent; data, log and settings lie there.
             port: 0 for any free one; the directory keeps its port while it can.
             settings: broker settings; they win over ours.
+            security: TLS, passwords and ACLs; without it whoever reaches the port may do all.
             new_cluster_id: of a cluster that is made now, the same for all its nodes; any, if absent.
             on_progress: is told in words what happens.
         """
         super().__init__(data_dir, port, on_progress)
-        self._broker_settings = dict(settings)
+        self._security = security
+        self._broker_settings = (security.settings() if security else {}) | dict(settings)
         self._new_cluster_id = new_cluster_id or random_cluster_id()
         self._java: KafkaJava | None = None
         self._log_dir = self.data_dir / "log"
@@ -114,7 +118,8 @@ class EmbeddedKafka(EmbeddedServer):
         shutil.rmtree(half_made, ignore_errors=True)
         self._write_settings(half_made, controller_port)
         # With a "=", because an id may begin with a dash.
-        arguments = ("format", f"--cluster-id={self._new_cluster_id}", f"--config={self._settings_file}")
+        arguments = ["format", f"--cluster-id={self._new_cluster_id}", f"--config={self._settings_file}"]
+        arguments += self._security.format_arguments() if self._security else []
         self._say(f"making a new cluster in {self._log_dir}")
         command = java.tool("kafka.tools.StorageTool", *arguments)
         try:
@@ -126,6 +131,7 @@ class EmbeddedKafka(EmbeddedServer):
 
     def _write_settings(self, log_dir: Path, controller_port: int) -> None:
         text = server_properties(log_dir, self._port, controller_port, self._broker_settings)
+        self._settings_file.touch(mode=0o600)  # a password may lie in it
         self._settings_file.write_text(text)
 
     def _serves(self) -> bool:

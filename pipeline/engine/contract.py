@@ -93,6 +93,8 @@ class Effects:
         forwards: events of other partitions.
         counts: what happened, for metrics: name → count.
         rejected: usage events that could not be processed, by reason.
+        published: events among the outputs, for metrics: type → count.
+        seconds: how long the machine took, for metrics: stage → seconds.
     """
 
     taken: int = 0
@@ -102,6 +104,8 @@ class Effects:
     forwards: list[Forward] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, Rejections] = field(default_factory=dict)
+    published: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.taken or self.outputs or self.cells or self.identities or self.forwards)

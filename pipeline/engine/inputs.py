@@ -10,6 +10,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from pipeline.engine.buffers import InputBuffer
 from pipeline.engine.contract import Input, InvariantBroken
 from pipeline.engine.journal import EngineCell
+from pipeline.engine.observer import Waiting
 from pipeline.engine.settings import EngineSettings
 
 Ends = Callable[[Sequence[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]]
@@ -118,6 +119,18 @@ class Inputs:
             tp = self._tps[buffer.name]
             if await self._consumer.position(tp) >= ends[tp]:
                 buffer.floor_micros = max(buffer.floor_micros, asked_micros)
+
+    async def waiting(self) -> dict[Input, Waiting]:
+        """What is not processed yet, as far as the last fetch told; asks no broker."""
+        found: dict[Input, Waiting] = {}
+        for buffer in self.buffers:
+            tp = self._tps[buffer.name]
+            # Without records the consumer's position: markers of transactions take offsets too.
+            position = buffer.position if buffer.records else await self._consumer.position(tp)
+            end = self._consumer.highwater(tp)
+            since = buffer.records[0].timestamp * 1_000 if buffer.records else None
+            found[buffer.name] = Waiting(max(0, end - position) if end is not None else 0, since)
+        return found
 
     async def _look_behind(self) -> None:
         tp = self._tps["commands"]

@@ -2,11 +2,19 @@
 
 import logging
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
-from pipeline.engine.contract import Place, Rejections
+from pipeline.engine.contract import Input, Place, Rejections
 
 log = logging.getLogger("pipeline.engine")
+
+
+class Waiting(NamedTuple):
+    """What of an input was not processed yet when it was last fetched."""
+
+    records: int
+    since_micros: int | None  # when the first of them arrived; None: none is here, or it is on its way
 
 
 class Committed(NamedTuple):
@@ -21,6 +29,9 @@ class Committed(NamedTuple):
     seconds: float  # of the transaction alone
     counts: Mapping[str, int]  # the machine's
     rejected: Mapping[str, Rejections]  # its usage events, by reason
+    published: Mapping[str, int] = MappingProxyType({})  # events by type
+    stages: Mapping[str, float] = MappingProxyType({})  # seconds
+    waiting: Mapping[Input, Waiting] = MappingProxyType({})
 
 
 class Observer:

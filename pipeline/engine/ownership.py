@@ -47,6 +47,7 @@ class Ownership:
     in_transaction: bool = False
     now_micros: int = field(init=False)
     _order: Order = field(init=False)
+    _fetch_seconds: float = field(init=False, default=0.0)  # since the last commit
     # After a claim the buffers are empty because nothing was fetched yet: that is no quiet moment.
     _idle_at: float = field(init=False, default_factory=time.monotonic)
 
@@ -64,9 +65,11 @@ class Ownership:
         Returns:
             Whether there was anything. If not, the machine may have said what it held back, and a short wait is over.
         """
+        started = time.monotonic()
         await self.inputs.fetch(0)
         if self.settings.mode == "live":
             await self.inputs.check_drained()
+        self._fetch_seconds += time.monotonic() - started
         self.now_micros = self._order.time_micros(self.now_micros)
         due_micros = self._next_due()
         if due_micros is not None and due_micros <= self.now_micros:
@@ -131,6 +134,7 @@ class Ownership:
             seq=self.cell.seq + 1,
         )
         passed = {place for place in self.quarantined if place.offset < getattr(after, place.input)}
+        began = time.monotonic()
         writes = writes_of(self.settings, self.number, kind, effects, self.cell, after, passed, self.machine.versions)
         journal = TopicPartition(self.settings.topic(self.settings.ledger_journal), self.number)
         started = time.monotonic()
@@ -139,6 +143,7 @@ class Ownership:
             ends = await self.transactions.commit(writes, journal if self.settings.mode == "live" else None)
         finally:
             self.in_transaction = False
+        seconds = time.monotonic() - started
         seen_to = ends.get(TopicPartition(self.settings.topic(self.settings.seen_ids), self.number))
         self.cell = after if seen_to is None else replace(after, seen_to=seen_to)
         self.quarantined -= passed
@@ -151,11 +156,20 @@ class Ownership:
                 after.commands,
                 self.now_micros,
                 effects.taken,
-                time.monotonic() - started,
+                seconds,
                 effects.counts,
                 effects.rejected,
+                effects.published,
+                self._stages(effects, started - began, seconds),
+                await self.inputs.waiting(),
             )
         )
+
+    def _stages(self, effects: Effects, writing_seconds: float, commit_seconds: float) -> dict[str, float]:
+        """Where the time since the last commit went, without what was spent waiting for input."""
+        fetch_seconds, self._fetch_seconds = self._fetch_seconds, 0.0
+        encode_seconds = effects.seconds.get("encode", 0.0) + writing_seconds
+        return {**effects.seconds, "encode": encode_seconds, "fetch": fetch_seconds, "commit": commit_seconds}
 
     def _next_due(self) -> int | None:
         with machine_at_work():

@@ -247,9 +247,12 @@ class Partition:
         """Keep the partition, process nothing, say so every minute, until the worker stops or the partition moves."""
         self.halted = True
         log.error("partition %d: %s", self.number, describe(error), exc_info=error)
-        while True:
-            self._around.observer.halted(self.number, error)
-            await asyncio.sleep(_HALTED_LOG_SECONDS)
+        try:
+            while True:
+                self._around.observer.halted(self.number, error)
+                await asyncio.sleep(_HALTED_LOG_SECONDS)
+        finally:
+            self._around.observer.released(self.number)
 
     async def _after_failure(self, error: BaseException) -> None:
         """Wait until a zombie would have been told by its heartbeat, lest it fence the rightful owner; then go on."""

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
-from pipeline.gate import admission, commands, contacts, ingest, queries
+from pipeline.gate import admission, commands, contacts, ingest, live, overview, pages, queries, signing_in, spending
 from pipeline.gate.guard import Guard
 from pipeline.gate.parts import Gate, Parts, running
 from pipeline.gate.problems import Problem, ProblemBody, answer_problems, documented
@@ -65,8 +65,10 @@ def gate_api(gate: Gate | None = None) -> FastAPI:
     )
     app.state.gate = gate
     answer_problems(app)
-    for router in (admission.router, ingest.router, commands.router, contacts.router, queries.router, health):
-        app.include_router(router)
+    for part in (admission, ingest, commands, contacts, queries, overview, spending, live, pages, signing_in):
+        app.include_router(part.router)
+    app.include_router(health)
+    app.mount("/page", pages.Files(directory=pages.FOLDER), "page")
     make_openapi = app.openapi
 
     def openapi() -> dict[str, Any]:

@@ -67,12 +67,10 @@ class Guard:
             nonlocal status, begun
             if message["type"] == "http.response.start":
                 begun, status = True, message["status"]
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request_id.encode()),
-                    (b"cache-control", b"no-store"),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
+                added = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+                if all(name != b"cache-control" for name, _ in message["headers"]):
+                    added.append((b"cache-control", b"no-store"))
+                message["headers"] = [*message["headers"], *added]
             await send(message)
 
         with RUNNING.track_inprogress():

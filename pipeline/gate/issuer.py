@@ -22,6 +22,7 @@ class Issuer:
     def __init__(self, url: str) -> None:
         self.url = url
         self._keys: dict[str, Any] = {}
+        self._endpoints: dict[str, Any] = {}
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
 
@@ -35,6 +36,19 @@ class Issuer:
         if age_seconds > _FRESH_SECONDS or (self._find(key_id) is None and age_seconds > _AGAIN_SECONDS):
             await self._read(self._read_at)
         return self._find(key_id)
+
+    async def endpoint(self, name: str) -> str:
+        """The URL of one of its endpoints, as discovery names it.
+
+        Raises:
+            IssuerAway: or it names none.
+        """
+        if time.monotonic() - self._read_at > _FRESH_SECONDS:
+            await self._read(self._read_at)
+        found = self._endpoints.get(name)
+        if not isinstance(found, str):
+            raise IssuerAway(f"{self.url} names no {name}")
+        return found
 
     async def read_again(self) -> bool:
         """Read the keys anew, unless that was just done: some issuers keep a key's id when they change it.
@@ -69,6 +83,7 @@ class Issuer:
                 if self._keys:
                     return
                 raise IssuerAway(f"no keys of {self.url}: {error or type(error).__name__}") from error
+            self._endpoints = configuration
             self._keys = {key.key_id or "": key.key for key in map(_usable, keys) if key is not None}
             self._read_at = time.monotonic()
 

@@ -1,5 +1,6 @@
 """Settings come in; the parts of one gate, started and stopped together, go out."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,8 @@ from pipeline.gate.history import History
 from pipeline.gate.kafka import AnswerDesk, Sender
 from pipeline.gate.problems import Problem
 from pipeline.gate.rates import Rates
+from pipeline.gate.sessions import Sessions, origins, session_secret
+from pipeline.monitoring.loop import LoopWatch
 from pipeline.settings import Settings
 from pipeline.topics import ACCOUNT_EVENTS, CREDIT_STATUS
 from schemas.commands import Actor
@@ -40,8 +43,10 @@ class Gate:
     desk: AnswerDesk
     sender: Sender
     history: History
+    sessions: Sessions
     now: Clock = time.time
     rates: Rates = field(default_factory=Rates)
+    is_stopping: bool = False
 
     @property
     def copy(self) -> StatusCopy:
@@ -69,6 +74,7 @@ def gate_parts(settings: Settings) -> Gate:
     """The parts, not started yet."""
     secret = dev_secret(settings.data_dir) if settings.gate_dev_tokens else None
     kafka = settings.kafka()
+    ours = settings.gate_session_secret
     return Gate(
         settings=settings,
         callers=Callers(settings.gate_issuer, settings.gate_audience, secret),
@@ -77,6 +83,10 @@ def gate_parts(settings: Settings) -> Gate:
         desk=AnswerDesk(kafka, settings.topic_prefix + ACCOUNT_EVENTS.name),
         sender=Sender(kafka, settings.gate_answer_seconds),
         history=History(settings.clickhouse_url, settings.clickhouse_database),
+        sessions=Sessions(
+            ours.get_secret_value() if ours else session_secret(settings.data_dir),
+            origins(settings.gate_public_url, settings.gate_host, settings.gate_port),
+        ),
     )
 
 
@@ -85,9 +95,11 @@ async def running(gate: Gate) -> AsyncIterator[None]:
     """Run them, until the end of the block."""
     async with gate.follower, gate.contacts:
         await gate.desk.start()
+        watching = asyncio.create_task(LoopWatch().run())
         try:
             yield
         finally:
+            watching.cancel()
             await gate.desk.stop()
             await gate.sender.stop()
             await gate.history.close()
@@ -105,9 +117,13 @@ _BEARER = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token 
 async def _caller(
     request: Request, gate: Parts, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
 ) -> Actor:
-    if given is None:
-        raise unknown_caller("no bearer token")
-    actor = await gate.callers.caller(given.credentials, gate.now())
+    actor: Actor | None
+    if given is not None:
+        actor = await gate.callers.caller(given.credentials, gate.now())
+    else:
+        actor = gate.sessions.actor(request, gate.now())
+    if actor is None:
+        raise unknown_caller("no bearer token, and no session")
     within_rate(gate, actor)
     return actor
 

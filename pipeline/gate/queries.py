@@ -11,14 +11,16 @@ from pydantic import Field
 
 from pipeline.gate.access import may_read, may_read_member
 from pipeline.gate.admission import OrgId, UserId, in_cents
+from pipeline.gate.member_pages import Sort, page_of
 from pipeline.gate.parts import Caller, Gate, Parts
 from pipeline.gate.problems import Problem, documented, least
-from schemas.admission import Limited, binding_limits, limit_in_month
+from pipeline.gate.standing import LimitAnswer, Standing, held_limits, spend_of, standing
+from schemas.admission import Limited
 from schemas.base import Model
 from schemas.instants import format_instant
 from schemas.money import usd_from_picousd
 from schemas.month import Month
-from schemas.status_copy import MemberRecord
+from schemas.status_copy import MemberRecord, OrganizationRecord
 
 router = APIRouter(tags=["queries"])
 
@@ -28,7 +30,6 @@ Most = Annotated[int, Query(ge=1, le=1_000, description="how many at most")]
 Before = Annotated[
     int | None, Query(ge=1, le=2**62, description="only those with a smaller org_seq: the last one of the page before")
 ]
-Sort = Literal["spend", "-spend", "user_id", "-user_id"]
 
 
 class Money(Model):
@@ -56,7 +57,7 @@ class OrganizationAnswer(Money):
     as_of: str | None
 
 
-class MemberAnswer(Money):
+class MemberAnswer(Money, Standing):
     """A member as they are now."""
 
     org_id: str
@@ -66,6 +67,9 @@ class MemberAnswer(Money):
     seat_tier: str
     removed: bool
     credits_enabled: bool | None
+    request_id: str | None = Field(description="of the request that is pending, if one is")
+    request_kind: str | None
+    asked_at: str | None
 
 
 class MembersAnswer(Model):
@@ -74,16 +78,6 @@ class MembersAnswer(Model):
     members: list[MemberAnswer]
     total: int = Field(description="of all pages")
     next_offset: int | None
-
-
-class LimitAnswer(Model):
-    """A limit that a member is held to."""
-
-    reason: str = Field(description="what a denial by it would say", examples=["tier_limit"])
-    limit_usd: str
-    spend_usd: str = Field(description="what it is compared with")
-    left_usd: str = Field(description="rounded down to cents, never below 0")
-    binds: bool = Field(description="it leaves the least, or nothing")
 
 
 class LimitsAnswer(Model):
@@ -111,19 +105,7 @@ async def organization(org_id: OrgId, caller: Caller, gate: Parts) -> Organizati
     found = gate.copy.organization(org_id)
     if found is None:
         raise Problem(404, "unknown_organization", f"organization {org_id} is not registered")
-    as_of_micros = gate.copy.clocks.get(gate.copy.partition(org_id) or 0)
-    return OrganizationAnswer(
-        **_money(found, _month(gate)),
-        org_id=org_id,
-        plan=found.plan,
-        status=found.status,
-        credits_enabled=found.credits_enabled,
-        member_default=found.member_default,
-        requests_enabled=found.requests_enabled,
-        balance_usd=in_cents(found.balance_picousd) if found.plan == "team" else None,
-        org_seq=found.org_seq,
-        as_of=None if as_of_micros is None else format_instant(as_of_micros),
-    )
+    return organization_answer(gate, found)
 
 
 @router.get(
@@ -141,13 +123,21 @@ async def members(
 ) -> MembersAnswer:
     """Members with what they spent this month; for admins and above."""
     may_read(gate, caller, org_id, least="admin", scope="billing:write")
-    month = _month(gate)
+    month = month_of(gate)
     # In a thread: to sort a hundred thousand takes longer than admission may wait.
     total, page = await asyncio.to_thread(
-        _page, gate, org_id, month, search.lower(), sort, removed == "true", offset, limit
+        page_of,
+        gate.copy.members(org_id),
+        lambda user_id: gate.contacts.copy.display_name(org_id, user_id),
+        month,
+        search.lower(),
+        sort,
+        removed == "true",
+        offset,
+        limit,
     )
     end = offset + len(page)
-    shown = [_member(gate, member, month) for member in page]
+    shown = [member_answer(gate, member) for member in page]
     return MembersAnswer(members=shown, total=total, next_offset=end if end < total else None)
 
 
@@ -159,7 +149,7 @@ async def members(
 )
 async def member(org_id: OrgId, user_id: UserId, caller: Caller, gate: Parts) -> MemberAnswer:
     """One member; for themselves, admins and above."""
-    return _member(gate, _known(gate, caller, org_id, user_id), _month(gate))
+    return member_answer(gate, _known(gate, caller, org_id, user_id))
 
 
 @router.get(
@@ -171,26 +161,8 @@ async def member(org_id: OrgId, user_id: UserId, caller: Caller, gate: Parts) ->
 async def limits(org_id: OrgId, user_id: UserId, caller: Caller, gate: Parts) -> LimitsAnswer:
     """Which limits hold for a member, and which binds; for themselves, admins and above."""
     found = _known(gate, caller, org_id, user_id)
-    organization = gate.copy.organization(org_id)
-    assert organization is not None
-    month = _month(gate)
-    held = []
-    for reason, limit, spender in binding_limits(organization, gate.copy.tier(org_id, found.seat_tier), found, month):
-        limit_picousd = limit_in_month(limit, month)
-        if limit_picousd is not None:
-            spend_picousd = _spend_picousd(spender, month)
-            held.append((max(limit_picousd - spend_picousd, 0), reason, limit_picousd, spend_picousd))
-    least = min((left for left, *_ in held), default=0)
-    shown = [
-        LimitAnswer(
-            reason=reason,
-            limit_usd=usd_from_picousd(limit_picousd),
-            spend_usd=usd_from_picousd(spend_picousd),
-            left_usd=in_cents(left),
-            binds=left == least,
-        )
-        for left, reason, limit_picousd, spend_picousd in held
-    ]
+    month = month_of(gate)
+    shown = held_limits(gate.copy, found, month)
     return LimitsAnswer(org_id=org_id, user_id=user_id, month=month, limits=shown)
 
 
@@ -282,27 +254,44 @@ def _known(gate: Gate, caller: Caller, org_id: str, user_id: str) -> MemberRecor
     return found
 
 
-def _month(gate: Gate) -> str:
+def month_of(gate: Gate) -> str:
+    """The month that runs."""
     return str(Month.containing(gate.now_micros()))
 
 
-def _spend_picousd(record: Limited, month: str) -> int:
-    return record.spend_picousd if record.month >= month else 0
-
-
-def _money(record: Limited, month: str) -> dict[str, Any]:
+def money_of(record: Limited, month: str) -> dict[str, Any]:
+    """The fields of Money."""
     raised = record.raise_picousd if record.raise_month >= month else None
     return {
         "month": month,
-        "spend_usd": usd_from_picousd(_spend_picousd(record, month)),
+        "spend_usd": usd_from_picousd(spend_of(record, month)),
         "limit_usd": None if record.limit_picousd is None else usd_from_picousd(record.limit_picousd),
         "raised_usd": None if raised is None else usd_from_picousd(raised),
     }
 
 
-def _member(gate: Gate, record: MemberRecord, month: str) -> MemberAnswer:
+def organization_answer(gate: Gate, found: OrganizationRecord) -> OrganizationAnswer:
+    """An organisation as it is now."""
+    as_of_micros = gate.copy.clocks.get(gate.copy.partition(found.org_id) or 0)
+    return OrganizationAnswer(
+        **money_of(found, month_of(gate)),
+        org_id=found.org_id,
+        plan=found.plan,
+        status=found.status,
+        credits_enabled=found.credits_enabled,
+        member_default=found.member_default,
+        requests_enabled=found.requests_enabled,
+        balance_usd=in_cents(found.balance_picousd) if found.plan == "team" else None,
+        org_seq=found.org_seq,
+        as_of=None if as_of_micros is None else format_instant(as_of_micros),
+    )
+
+
+def member_answer(gate: Gate, record: MemberRecord) -> MemberAnswer:
+    """A member as they are now."""
     return MemberAnswer(
-        **_money(record, month),
+        **money_of(record, month_of(gate)),
+        **standing(gate.copy, record, gate.now_micros()),
         org_id=record.org_id,
         user_id=record.user_id,
         display_name=gate.contacts.copy.display_name(record.org_id, record.user_id),
@@ -310,21 +299,7 @@ def _member(gate: Gate, record: MemberRecord, month: str) -> MemberAnswer:
         seat_tier=record.seat_tier,
         removed=record.removed,
         credits_enabled=record.credits_enabled,
+        request_id=record.request_id or None,
+        request_kind=record.request_kind,
+        asked_at=record.asked_at or None,
     )
-
-
-def _page(
-    gate: Gate, org_id: str, month: str, search: str, sort: str, removed: bool, offset: int, limit: int
-) -> tuple[int, list[MemberRecord]]:
-    name_of = gate.contacts.copy.display_name
-
-    def is_found(user_id: str) -> bool:
-        return search in user_id.lower() or search in (name_of(org_id, user_id) or "").lower()
-
-    found = [
-        member for member in gate.copy.members(org_id) if (removed or not member.removed) and is_found(member.user_id)
-    ]
-    found.sort(key=lambda member: member.user_id, reverse=sort == "-user_id")
-    if sort.endswith("spend"):
-        found.sort(key=lambda member: _spend_picousd(member, month), reverse=sort.startswith("-"))
-    return len(found), found[offset : offset + limit]

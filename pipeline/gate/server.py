@@ -4,12 +4,14 @@ import asyncio
 import gc
 import ipaddress
 import logging
+from types import FrameType
 
 import uvicorn
 
 from pipeline.errors import Mendable
 from pipeline.gate.app import gate_app
-from pipeline.gate.parts import gate_parts
+from pipeline.gate.parts import Gate, gate_parts
+from pipeline.rights_admin import when_let_in
 from pipeline.settings import Settings
 from pipeline.topics_admin import check_topics, when_kafka_is_there
 
@@ -33,6 +35,7 @@ def run_gate(settings: Settings) -> None:
     Raises:
         Mendable: nobody could be known, or development tokens off loopback.
         TopicsWrong: the topics are not made, or others.
+        NotLetIn, RightsLacking: Kafka does not take us, or not for a gate.
     """
     if settings.gate_dev_tokens and not is_loopback(settings.gate_host):
         raise Mendable(f"GATE_DEV_TOKENS is for loopback alone; GATE_HOST is {settings.gate_host}")
@@ -41,7 +44,8 @@ def run_gate(settings: Settings) -> None:
             "nobody could call: set GATE_ISSUER to an OIDC issuer's URL, or GATE_DEV_TOKENS=true on loopback"
         )
     asyncio.run(_checked(settings))
-    app = gate_app(gate_parts(settings))
+    gate = gate_parts(settings)
+    app = gate_app(gate)
     # Routes and models stay for ever: looking for cycles among them would hold up whoever asks meanwhile.
     gc.freeze()
     config = uvicorn.Config(
@@ -57,8 +61,22 @@ def run_gate(settings: Settings) -> None:
         limit_concurrency=_MOST_CONNECTIONS,
         backlog=1_024,
     )
-    uvicorn.Server(config).run()
+    _Server(config, gate).run()
+
+
+class _Server(uvicorn.Server):
+    """Tells streams that never end by themselves that it is time."""
+
+    def __init__(self, config: uvicorn.Config, gate: Gate) -> None:
+        super().__init__(config)
+        self._gate = gate
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came."""
+        self._gate.is_stopping = True
+        super().handle_exit(sig, frame)
 
 
 async def _checked(settings: Settings) -> None:
+    await when_let_in(settings, "gate")
     await when_kafka_is_there(check_topics, settings, float("inf"), logging.warning)

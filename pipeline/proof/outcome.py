@@ -193,6 +193,9 @@ def gauges(proof: Proof) -> Iterator[Gauge]:
     for tally in proof.tallies.values():
         compared[tally.name] += tally.compared
         differing[tally.name] += tally.differing
+        if tally.is_money:
+            apart_picousd = max(tally.values.values()) - min(tally.values.values())
+            yield Gauge("usage_credits_proof_difference_usd", {"equation": tally.name}, apart_picousd / 10**12)
     for name in compared:
         yield Gauge("usage_credits_proof_compared", {"equation": name}, compared[name])
         yield Gauge("usage_credits_proof_differing", {"equation": name}, differing[name])

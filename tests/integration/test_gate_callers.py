@@ -1,11 +1,7 @@
 """Who is calling: tokens of a real OIDC provider in a process of its own, and every kind of token that is no good."""
 
 import re
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,28 +14,9 @@ from pipeline.embedded.ports import free_port
 from pipeline.gate import issuer
 from pipeline.gate.callers import Callers, dev_token
 from pipeline.gate.problems import Problem
+from tests.support.oidc_provider import provider
 
 AUDIENCE = "usage-credits"
-
-
-@contextmanager
-def provider(port: int) -> Iterator[str]:
-    """A provider with keys of its own."""
-    command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port)]
-    started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            try:
-                found = httpx.get(f"{url}/.well-known/openid-configuration")
-                yield found.json()["issuer"]
-                return
-            except httpx.TransportError:
-                time.sleep(0.1)
-        raise AssertionError("the provider does not start")
-    finally:
-        started.kill()
-        started.wait()
 
 
 def signed_in(url: str, sub: str) -> str:

@@ -221,7 +221,16 @@ STATUS: list[StatusRecord] = [
     ),
     TierStatus(org_id="acme", org_seq=8, seat_tier="premium", basis="whole_tier", limit_picousd=DOLLAR_PICOUSD),
     MemberStatus(
-        org_id="acme", org_seq=9, user_id="ann", role="admin", seat_tier="premium", removed=True, credits_enabled=False
+        org_id="acme",
+        org_seq=9,
+        user_id="ann",
+        role="admin",
+        seat_tier="premium",
+        removed=True,
+        credits_enabled=False,
+        request_id="q-1",
+        request_kind="credits",
+        asked_at="2026-05-10T12:00:00Z",
     ),
     ClockStatus(partition=3, as_of_micros=micros(NOON)),
 ]

@@ -1,0 +1,87 @@
+"""An organisation and the members on somebody's screen come in; what moves of them goes out, as it moves.
+
+Server-sent events from the copy of credit-status: each carries what the query of the same thing answers. Where nothing
+moved, one number is looked at a few times a second; who is no longer allowed to look on is told nothing more.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from pipeline.gate.access import may_read
+from pipeline.gate.admission import OrgId
+from pipeline.gate.parts import Caller, Gate, Parts
+from pipeline.gate.problems import Problem, documented, least
+from pipeline.gate.queries import member_answer, money_of, month_of, organization_answer
+from schemas.base import Identifier
+from schemas.commands import Actor
+from schemas.organization import ROLES, SEAT_TIERS
+
+router = APIRouter(tags=["queries"])
+
+LOOK_SECONDS = 0.2
+LONGEST_SECONDS = 900
+"""Then the browser comes again, and shows once more who it is."""
+
+
+async def _may_watch(org_id: OrgId, caller: Caller, gate: Parts) -> Actor:
+    may_read(gate, caller, org_id, least="member")
+    return caller
+
+
+@router.get(
+    "/v1/organizations/{org_id}/live",
+    response_class=EventSourceResponse,
+    responses=documented(401, 403, 422, 429, 503),
+    operation_id="watchOrganization",
+    openapi_extra=least("member"),
+)
+async def live(
+    org_id: OrgId,
+    caller: Annotated[Actor, Depends(_may_watch)],
+    gate: Parts,
+    watch: Annotated[list[Identifier], Query(max_length=100, description="members to be told of, for admins")] = [],  # noqa: B006
+) -> AsyncIterator[ServerSentEvent]:
+    """Events `organization`, `member` (oneself and whom one watches), `seat_tier` and `requests`, first all of them."""
+    told: dict[str, Any] = {}
+    watched = list(dict.fromkeys([caller.id, *watch]))
+    loop = asyncio.get_running_loop()
+    until = loop.time() + LONGEST_SECONDS
+    seen: tuple[int, str] | None = None
+    while not gate.is_stopping and loop.time() < until:
+        try:
+            may_read(gate, caller, org_id, least="member")
+        except Problem:
+            return
+        now = (gate.copy.moves(org_id), month_of(gate))
+        if now != seen:
+            seen = now
+            for name, key, wire in _facts(gate, org_id, caller.id, watched):
+                if told.get(key) != wire:
+                    told[key] = wire
+                    yield ServerSentEvent(event=name, data=wire)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _facts(gate: Gate, org_id: str, caller_id: str, watched: list[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """What the caller may see now: the event's name, what it is about, and what there is to say."""
+    me, organization = gate.copy.member(org_id, caller_id), gate.copy.organization(org_id)
+    if me is None or organization is None:
+        return
+    wire = organization_answer(gate, organization).model_dump()
+    yield "organization", "organization", {name: value for name, value in wire.items() if name != "as_of"}
+    is_admin = ROLES.index(me.role) >= ROLES.index("admin")
+    for user_id in watched if is_admin else (caller_id,):
+        member = gate.copy.member(org_id, user_id)
+        if member is not None:
+            yield "member", f"member {user_id}", member_answer(gate, member).model_dump()
+    if is_admin:
+        month = month_of(gate)
+        for name in SEAT_TIERS:
+            tier = gate.copy.tier(org_id, name)
+            if tier is not None:
+                yield "seat_tier", name, {"seat_tier": name, "basis": tier.basis} | money_of(tier, month)
+        yield "requests", "requests", {"total": len(gate.copy.asking(org_id))}

@@ -1,0 +1,176 @@
+"""An organisation and a month come in; where the money went, per day, product and model, goes out of ClickHouse.
+
+And what billing will ask for: the draft invoice so far, and how auto-reload is set. Amounts are exact (R13).
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from pipeline.gate.access import may_read
+from pipeline.gate.admission import OrgId
+from pipeline.gate.parts import Caller, Parts
+from pipeline.gate.problems import documented, least
+from pipeline.gate.queries import month_of
+from schemas.base import Model
+from schemas.instants import MICROS_PER_DAY
+from schemas.money import picousd_from_usd, usd_from_picousd
+from schemas.month import Month
+
+router = APIRouter(tags=["queries"])
+
+_MONEY = documented(401, 403, 404, 422, 429, 503)
+
+
+class Share(Model):
+    """What was spent on one thing, or one day."""
+
+    name: str = Field(examples=["2026-05-10"])
+    spend_usd: str
+
+
+class SpendAnswer(Model):
+    """Spend of one month, as far as ClickHouse has it: credits, in their own month, as limits count them."""
+
+    month: str
+    spend_usd: str
+    days: list[Share] = Field(description="days on which something was spent, UTC")
+    products: list[Share] = Field(description="the dearest first")
+    models: list[Share] = Field(description="the dearest first")
+    forecast_usd: str | None = Field(
+        description="at the pace so far, to the month's end; null: less than a day has run"
+    )
+
+
+class DraftAnswer(Model):
+    """What is used and not invoiced yet, per charge month; on Enterprise."""
+
+    month: str
+    exact_usd: str
+
+
+class DraftsAnswer(Model):
+    """The running month last."""
+
+    drafts: list[DraftAnswer]
+
+
+class AutoReloadAnswer(Model):
+    """Auto-reload as it was last set; on Team."""
+
+    enabled: bool
+    suspended: bool = Field(description="a reload failed; switching it on again or a purchase ends that")
+    threshold_usd: str | None
+    amount_usd: str | None
+    monthly_maximum_usd: str | None
+
+
+_SPEND = """
+SELECT toString(toDate(occurred_at, 'UTC')) AS day, product, model, sum(cost_usd) AS spend_usd
+FROM priced_usage
+WHERE org_id = {org:String} AND charge_month = {month:String} AND usage_month = {month:String} AND funding = 'credits'
+GROUP BY day, product, model
+"""
+_DRAFTS = """
+SELECT charge_month AS month, -sum(amount_usd) AS exact_usd
+FROM ledger_entries
+WHERE org_id = {org:String} AND account = 'unbilled'
+GROUP BY month HAVING exact_usd != 0 ORDER BY month
+"""
+_RELOAD = """
+SELECT
+    command, type,
+    JSONExtractBool(event, 'data', 'after', 'enabled') AS enabled,
+    JSONExtractBool(event, 'data', 'after', 'suspended') AS suspended,
+    JSONExtract(event, 'data', 'after', 'threshold_usd', 'Nullable(String)') AS threshold_usd,
+    JSONExtract(event, 'data', 'after', 'amount_usd', 'Nullable(String)') AS amount_usd,
+    JSONExtract(event, 'data', 'after', 'monthly_maximum_usd', 'Nullable(String)') AS monthly_maximum_usd
+FROM account_events
+WHERE org_id = {org:String} AND type = 'usage-credits.command.applied'
+    AND command IN ('set_auto_reload', 'report_reload_failed', 'confirm_payment', 'change_plan')
+ORDER BY org_seq DESC LIMIT 1 BY command
+"""
+
+
+@router.get("/v1/organizations/{org_id}/spend", responses=_MONEY, operation_id="getSpend", openapi_extra=least("admin"))
+async def spend(
+    org_id: OrgId,
+    caller: Caller,
+    gate: Parts,
+    month: Annotated[
+        str | None, Query(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="such as 2026-05; this one if left out")
+    ] = None,
+) -> SpendAnswer:
+    """Spend per day, by product and by model, and where it leads; for admins and above, and billing."""
+    may_read(gate, caller, org_id, least="admin", scope="billing:write")
+    asked = month or month_of(gate)
+    names = ("day", "product", "model", "spend_usd")
+    rows = await gate.history.rows(_SPEND, names, org=org_id, month=asked)
+    parts = [(row["day"], row["product"], row["model"], picousd_from_usd(row["spend_usd"])) for row in rows]
+    total = sum(amount for *_, amount in parts)
+    return SpendAnswer(
+        month=asked,
+        spend_usd=usd_from_picousd(total),
+        days=sorted(_shares((day, amount) for day, _, _, amount in parts), key=lambda share: share.name),
+        products=_shares((product, amount) for _, product, _, amount in parts),
+        models=_shares((model, amount) for _, _, model, amount in parts),
+        forecast_usd=_forecast(asked, total, gate.now_micros()),
+    )
+
+
+@router.get(
+    "/v1/organizations/{org_id}/draft-invoice",
+    responses=_MONEY,
+    operation_id="getDraftInvoice",
+    openapi_extra=least("owner"),
+)
+async def draft_invoice(org_id: OrgId, caller: Caller, gate: Parts) -> DraftsAnswer:
+    """What the next invoices would hold if they were made now; for owners and billing."""
+    may_read(gate, caller, org_id, least="owner", scope="billing:write")
+    rows = await gate.history.rows(_DRAFTS, ("month", "exact_usd"), org=org_id)
+    return DraftsAnswer(drafts=[DraftAnswer(**row) for row in rows])
+
+
+@router.get(
+    "/v1/organizations/{org_id}/auto-reload",
+    responses=_MONEY,
+    operation_id="getAutoReload",
+    openapi_extra=least("owner"),
+)
+async def auto_reload(org_id: OrgId, caller: Caller, gate: Parts) -> AutoReloadAnswer:
+    """How auto-reload was set last, as the audit log has it; for owners and billing."""
+    may_read(gate, caller, org_id, least="owner", scope="billing:write")
+    names = ("command", "type", "enabled", "suspended", "threshold_usd", "amount_usd", "monthly_maximum_usd")
+    rows = await gate.history.rows(_RELOAD, names, org=org_id)
+    # The latest of each command, the newest first: what lies before the last setting is past.
+    later: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["command"] == "set_auto_reload":
+            failed = next((name for name in later if name != "change_plan"), "") == "report_reload_failed"
+            amounts = {name: row[name] for name in ("threshold_usd", "amount_usd", "monthly_maximum_usd")}
+            enabled = bool(row["enabled"]) and "change_plan" not in later
+            return AutoReloadAnswer(enabled=enabled, suspended=enabled and failed, **amounts)
+        later[row["command"]] = row
+    return AutoReloadAnswer(
+        enabled=False, suspended=False, threshold_usd=None, amount_usd=None, monthly_maximum_usd=None
+    )
+
+
+def _shares(amounts: Iterable[tuple[str, int]]) -> list[Share]:
+    sums: dict[str, int] = {}
+    for name, amount in amounts:
+        sums[name] = sums.get(name, 0) + amount
+    dearest = sorted(sums.items(), key=lambda item: (-item[1], item[0]))
+    return [Share(name=name, spend_usd=usd_from_picousd(amount)) for name, amount in dearest]
+
+
+def _forecast(month: str, total_picousd: int, now_micros: int) -> str | None:
+    asked = Month.parse(month)
+    if now_micros >= asked.end_micros:
+        return usd_from_picousd(total_picousd)
+    elapsed_micros = now_micros - asked.start_micros
+    if elapsed_micros < MICROS_PER_DAY:
+        return None
+    return usd_from_picousd(total_picousd * (asked.end_micros - asked.start_micros) // elapsed_micros)

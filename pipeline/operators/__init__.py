@@ -1,0 +1,1 @@
+"""What operators ask: rights, status, doctor."""
