@@ -24,7 +24,7 @@ CANNOT_TELL = "cannot_tell"
 
 
 class Admission(NamedTuple):
-    """The answer; `certain` is false where nobody could tell and the caller's own rule spoke."""
+    """A Decision, as of when; `certain` is false where nobody could tell and the caller's own rule spoke."""
 
     allowed: bool
     reasons: tuple[str, ...]
@@ -117,14 +117,12 @@ class LocalCopy:
 
     def admission(self, org_id: str, user_id: str) -> Admission:
         """Whether a member may spend now; from memory, so it need not be awaited."""
+        copy, now_micros = self.follower.copy, int(self._now() * 1_000_000)
         try:
-            answer = self.follower.copy.admission(org_id, user_id, int(self._now() * 1_000_000), self._bound_micros)
+            as_of_micros = copy.fresh_as_of_micros(org_id, now_micros, self._bound_micros)
         except CannotTell:
             return unknown(self._fail_open)
-        decision = answer.decision
-        return Admission(
-            decision.allowed, decision.reasons, decision.headroom_picousd, decision.ends_at_micros, answer.as_of_micros
-        )
+        return Admission(*copy.decide(org_id, user_id, now_micros), as_of_micros)
 
 
 def unknown(fail_open: bool) -> Admission:

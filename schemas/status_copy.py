@@ -189,12 +189,21 @@ class StatusCopy:
         Raises:
             CannotTell: the copy is not whole, or older than that.
         """
+        as_of_micros = self.fresh_as_of_micros(org_id, now_micros, bound_micros)
+        return Answer(self.decide(org_id, user_id, now_micros), as_of_micros)
+
+    def fresh_as_of_micros(self, org_id: str, now_micros: int, bound_micros: int) -> int:
+        """The ledger time that an answer stands on.
+
+        Raises:
+            CannotTell: the copy is not whole, or older than its bound.
+        """
         if not self.is_whole:
             raise CannotTell("the copy of credit-status is not whole yet")
         as_of_micros = self.as_of_micros(org_id)
         if now_micros - as_of_micros > bound_micros:
             raise CannotTell(f"the ledger was last heard of at {format_instant(as_of_micros)}")
-        return Answer(self.decide(org_id, user_id, now_micros), as_of_micros)
+        return as_of_micros
 
     def decide(self, org_id: str, user_id: str, at_micros: int) -> Decision:
         """What the copy says, however old it is."""

@@ -13,6 +13,7 @@ from pipeline.gate.guard import Guard
 from pipeline.gate.parts import Gate, Parts, running
 from pipeline.gate.problems import Problem, ProblemBody, answer_problems, documented
 from pipeline.gate.quick_admission import QuickAdmission
+from pipeline.gate.resources import put_examples
 
 AS_OF_AGE = Gauge("gate_status_age_seconds", "How old the oldest partition of the copy of credit-status is")
 MEMBERS = Gauge("gate_status_members", "Members in the copy of credit-status")
@@ -81,6 +82,7 @@ def gate_api(gate: Gate | None = None) -> FastAPI:
             for operation in operations.values():
                 if "422" in operation["responses"]:
                     operation["responses"]["422"] = problem
+        put_examples(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

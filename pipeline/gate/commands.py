@@ -203,7 +203,11 @@ def _described(resource: Resource) -> dict[str, Any]:
     if fields:
         required = [name for name in schema.get("required", ()) if name in fields]
         body: dict[str, Any] = {"type": "object", "properties": fields, "additionalProperties": False}
-        content = {"application/json": {"schema": body | {"required": required}, "examples": resource.examples()}}
+        content = {
+            "application/json": {
+                "schema": body | {"required": required},
+            }
+        }
         described["requestBody"] = {"required": bool(required), "content": content}
     return described
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -21,14 +21,18 @@ from pipeline.topics import (
     LEDGER_JOURNAL,
     LEDGER_STATE,
     LOG_ID,
+    MAILS,
+    MEMBER_CONTACTS,
     PRICED_USAGE,
     SEEN_IDS,
     TOPICS,
     USAGE_EVENTS,
     Topic,
 )
+from schemas.contacts import Contact, identity_of
 from schemas.dead_letters import DeadLetter, DeadLetterDecision, Reason
 from schemas.events import LedgerEvent
+from schemas.mails import MailOutcome, Outcome
 from schemas.priced import PricedUsage
 from schemas.status import STATUS_RECORDS, read_status
 from schemas.status_copy import StatusCopy
@@ -111,6 +115,18 @@ def read_identities(message: Message) -> None:
     assert list(pack(identities, now_micros)) == [message.value]
 
 
+def read_a_contact(message: Message) -> None:
+    assert message.key is not None
+    assert identity_of(message.key) == ("acme", "ann")
+    contact = Contact.model_validate_json(message.value)
+    assert still_says(contact.model_dump(mode="json"), json.loads(message.value))
+
+
+def read_a_mail(message: Message) -> None:
+    mail = MailOutcome.model_validate_json(message.value)
+    assert still_says(mail.model_dump(mode="json"), json.loads(message.value))
+
+
 def read_a_log_id(message: Message) -> None:
     assert re.fullmatch("[0-9a-f]{16}", message.value.decode())
 
@@ -126,6 +142,8 @@ READERS = {
     LEDGER_JOURNAL.name: read_a_line,
     SEEN_IDS.name: read_identities,
     LOG_ID.name: read_a_log_id,
+    MEMBER_CONTACTS.name: read_a_contact,
+    MAILS.name: read_a_mail,
 } | dict.fromkeys((topic.name for topic in TOPIC_OF.values()), read_an_event)
 
 KINDS: dict[str, set[str]] = {
@@ -139,6 +157,8 @@ KINDS: dict[str, set[str]] = {
     LEDGER_JOURNAL.name: {"chunk", "due", "idle"},
     SEEN_IDS.name: {SEEN_IDS.name},
     LOG_ID.name: {LOG_ID.name},
+    MEMBER_CONTACTS.name: {MEMBER_CONTACTS.name},
+    MAILS.name: set(get_args(Outcome)),
 }
 
 

@@ -1,8 +1,9 @@
 """Recorded messages: a real ledger's topics come in; tests/data/recorded_messages.jsonl goes out, and is read back.
 
 `python -m tests.support.recorded` records them anew, on a Kafka of its own: the scripted month of the fault tests, one
-dead letter of it redriven and one discarded. Of each kind as many are kept as it takes to see every field once, the
-shortest first. Record anew when there is something new to see; what is there already is what must still decode.
+dead letter of it redriven and one discarded; contacts and mails as gate and mailer encode them. Of each kind as many
+are kept as it takes to see every field once, the shortest first. Record anew when there is something new to see; what
+is there already is what must still decode.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from click.testing import CliRunner
 from pipeline.agents.commands import InvalidCommand, UnreadableCommand, read_command
 from pipeline.agents.decoding import BadEvent, decode_event
 from pipeline.cli import main as command_line
+from pipeline.contacts import encoded
 from pipeline.demo.reading import read_topics
 from pipeline.demo.system import environment
 from pipeline.embedded.kafka import EmbeddedKafka
@@ -34,12 +36,16 @@ from pipeline.topics import (
     LEDGER_JOURNAL,
     LEDGER_STATE,
     LOG_ID,
+    MAILS,
+    MEMBER_CONTACTS,
     PRICED_USAGE,
     SEEN_IDS,
     TOPICS,
     USAGE_EVENTS,
 )
 from pipeline.topics_admin import create_topics
+from schemas.contacts import Contact, Notices, contact_key
+from schemas.mails import MailOutcome
 from tests.faults.test_accounts_faults import ENDS, PARTITIONS, the_month
 from tests.support.builders import as_json, micros, searches
 from tests.support.ledger_cluster import everything_at, worker
@@ -69,7 +75,7 @@ def recorded_messages() -> list[Message]:
 
 def kind_of(topic: str, key: bytes | None, value: bytes) -> str | None:
     """What a record is; None where it is nothing: somebody sent it wrong on purpose."""
-    if topic in (SEEN_IDS.name, LOG_ID.name):
+    if topic in (SEEN_IDS.name, LOG_ID.name, MEMBER_CONTACTS.name):
         return topic
     if topic == USAGE_EVENTS.name:
         return _kind_of_usage(value)
@@ -85,6 +91,7 @@ def kind_of(topic: str, key: bytes | None, value: bytes) -> str | None:
         LEDGER_JOURNAL.name: "kind",
         DEAD_LETTERS.name: "reason",
         DEAD_LETTER_DECISIONS.name: "decision",
+        MAILS.name: "outcome",
     }
     said: Any = json.loads(key or b"")[0] if topic == CREDIT_STATUS.name else None
     kind: str = said or json.loads(value)[named_by.get(topic, "type")]
@@ -138,6 +145,7 @@ async def _live(settings: Settings) -> None:
     await publish(settings, [*the_month(), _several()], ticks_at_micros=micros(ENDS))
     with worker(settings) as running:
         await everything_at(micros(ENDS), settings, running)
+    await publish(settings, _of_others())
 
 
 def _several() -> Outgoing:
@@ -146,6 +154,17 @@ def _several() -> Outgoing:
     events = [searches(f"several-{number}", 1, **of_whom) for number in range(2)]
     number = partition_of(b"umbrella", PARTITIONS)
     return Outgoing(USAGE_EVENTS.name, b"umbrella", as_json(events), micros(LAST), number)
+
+
+def _of_others() -> Iterator[Outgoing]:
+    """What gate and mailer write."""
+    said = {"email": "ann@example.com", "display_name": "Ann", "notices": Notices(digest=False)}
+    value, _ = encoded(Contact(changed=dict.fromkeys(said, 7), **said))
+    yield Outgoing(MEMBER_CONTACTS.name, contact_key("acme", "ann"), value or b"", micros(LAST))
+    of_whom = {"org_id": "acme", "user_id": "ann", "kind": "breach", "at_micros": micros(LAST)}
+    for number, (outcome, code) in enumerate((("sent", None), ("refused", 550), ("given_up", None))):
+        mail = MailOutcome(mail_id=f"m-{number}", outcome=outcome, smtp_code=code, **of_whom)
+        yield Outgoing(MAILS.name, mail.mail_id.encode(), mail.model_dump_json().encode(), micros(LAST))
 
 
 def _decide(settings: Settings, *words: str) -> None:
