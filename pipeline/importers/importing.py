@@ -182,14 +182,15 @@ def show(found: Found, summary: Summary, vendor_picousd: int | None, horizon_day
     screen.print(f"{said['events']:,} events, {said['first'] or '–'} to {said['last'] or '–'}; nothing was sent\n")
     screen.print(made)
     if vendor_picousd is not None:
-        off = usd_from_picousd(vendor_picousd - summary.cost_picousd)
-        screen.print(f"\nthe cost report says ${said['vendor_cost_usd']}, which is ${off} more than these events")
+        more = vendor_picousd - summary.cost_picousd
+        off = f"${usd_from_picousd(abs(more))} {'more' if more > 0 else 'less'} than" if more else "the same as"
+        screen.print(f"\nthe cost report says ${said['vendor_cost_usd']}: {off} these events")
     problems = [
-        *((count, f"would be a dead letter: {why}") for why, count in summary.unpriced.items()),
-        *((count, f"is no event: {why}") for why, count in found.skipped.items()),
+        *((count, f"a dead letter: {why}") for why, count in summary.unpriced.items()),
+        *((count, f"no event: {why}") for why, count in found.skipped.items()),
     ]
     if summary.too_old:
-        problems.append((summary.too_old, f"is older than {horizon_days} days: a ledger that is live refuses it"))
+        problems.append((summary.too_old, f"older than {horizon_days} days: a ledger that is live refuses it"))
     for count, problem in problems:
         screen.print(f"{count:,} × {problem}")
 

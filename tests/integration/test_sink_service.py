@@ -67,7 +67,7 @@ async def running(config: SinkConfig) -> AsyncIterator[None]:
 
 async def holds(database: ClickHouse, table: str, rows: int) -> bool:
     """Whether a table, which may not be there yet, has so many rows."""
-    with contextlib.suppress(Away):
+    with contextlib.suppress(Away, Broken):
         return await database.rows(f"SELECT count() FROM {table}") == [(rows,)]
     return False
 
@@ -84,18 +84,18 @@ async def test_events_arrive_with_the_position_they_had(
     config: SinkConfig, database: ClickHouse, producer: Producer
 ) -> None:
     money = {"amount_picousd": "1", "balance_after_picousd": "1"}
-    event = {"data": {"org_id": "acme", "at": "2026-02-01T00:00:00Z", **money}}
+    event = msgspec.json.encode({"data": {"org_id": "acme", "at": "2026-02-01T00:00:00Z", **money}})
     tables = {topic: table.name for topic, table in TABLES.items() if isinstance(table, EventTable)}
     async with running(config):
         for topic in tables:
-            await producer.event(topic, 2, msgspec.json.encode(event))
+            await producer.event(topic, 2, event)
         await producer.chunk(0, 1)
         await stored_exactly(database, producer)
         for table in tables.values():
             await until(partial(holds, database, table, 1), f"the event is in {table}")
     for table in tables.values():
-        rows = await database.rows(f"SELECT log_id, log_partition, log_offset, org_id FROM {table}")
-        assert rows == [("log-1", 2, 0, "acme")]
+        rows = await database.rows(f"SELECT log_id, log_partition, log_offset, event FROM {table}")
+        assert rows == [("log-1", 2, 0, event.decode())]
 
 
 def test_what_flows_into_a_table_is_a_topic_that_the_sink_reads() -> None:

@@ -132,7 +132,7 @@ def test_a_dry_run_says_what_there_is_and_what_it_costs() -> None:
     assert cost == 105_050
     assert "2 events, 2026-09-14T18:13:42.617Z to 2026-09-14T18:14:00.123Z; nothing was sent" in result.stdout
     assert "$0.10505" in result.stdout
-    assert "1 × is no event: answered from LiteLLM's own cache" in " ".join(result.stdout.split())
+    assert "1 × no event: answered from LiteLLM's own cache" in " ".join(result.stdout.split())
 
 
 def test_a_dry_run_compares_with_the_cost_report() -> None:
