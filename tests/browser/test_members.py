@@ -161,3 +161,24 @@ async def test_what_is_left_is_said_to_a_member_and_moves(browsing: Browsing, or
     await expect(own).to_contain_text("$7.25 left")
     await org.put("/credits/enabled", {"enabled": False})
     await expect(own).to_contain_text("Usage credits are off for your organization.")
+
+
+async def test_people_say_how_they_are_called_and_which_mails_they_want(browsing: Browsing, org: Organization) -> None:
+    page = await browsing.person(org.member)
+    await page.get_by_role("button", name="Name and mail").click()
+    dialog = page.get_by_role("dialog", name="Name and mail")
+    await expect(dialog.get_by_label("once a day, which requests wait")).to_be_hidden()  # that is for admins
+    await dialog.get_by_label("Name", exact=True).fill("Mia  Ilves")
+    await dialog.get_by_label("E-mail").fill("mia")
+    await dialog.get_by_role("button", name="Save").click()
+    await expect(dialog.get_by_text("Enter an address such as mia@example.com")).to_be_visible()
+    await dialog.get_by_label("E-mail").fill("mia@example.com")
+    await dialog.get_by_label("when spend comes near a limit").uncheck()
+    await dialog.get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("status").first).to_contain_text("Mail goes to mia@example.com.")
+    held = await org.get(f"/members/{org.member}/contact")
+    assert (held["display_name"], held["email"]) == ("Mia Ilves", "mia@example.com")
+    assert (held["notices"]["thresholds"], held["notices"]["breaches"]) == (False, True)
+
+    owner = await browsing.person(org.owner)
+    await expect(owner.get_by_role("row", name=re.compile("Mia Ilves"))).to_contain_text("Standard")

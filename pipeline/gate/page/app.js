@@ -1,6 +1,7 @@
 // Who is signed in comes in; the views they may see go out, and move when something moves.
 
 import { get, signOut, whoAmI } from "/page/api.js";
+import * as contact from "/page/contact.js";
 import * as groups from "/page/groups.js";
 import * as history from "/page/history.js";
 import * as limits from "/page/limits.js";
@@ -82,7 +83,7 @@ async function show({ org_id, role }) {
   const own = get(`${page.path}/members/${encodeURIComponent(page.userId)}`);
   page.organization = await get(page.path);
   const views = page.isAdmin ? [limits, groups, spend, members, requests, history] : [];
-  for (const view of [...views, mine]) view.start(page);
+  for (const view of [...views, mine, contact]) view.start(page);
   page.me = await own;
   page.merge({});
   if (page.isAdmin) byId("main").append(byId("mine")); // whoever looks after others comes last themselves
