@@ -175,7 +175,7 @@ async def test_people_say_how_they_are_called_and_which_mails_they_want(browsing
     await dialog.get_by_label("E-mail").fill("mia@example.com")
     await dialog.get_by_label("when spend comes near a limit").uncheck()
     await dialog.get_by_role("button", name="Save").click()
-    await expect(page.get_by_role("status").first).to_contain_text("Mail goes to mia@example.com.")
+    await expect(page.get_by_role("status").get_by_text("Mail goes to mia@example.com.")).to_be_visible()
     held = await org.get(f"/members/{org.member}/contact")
     assert (held["display_name"], held["email"]) == ("Mia Ilves", "mia@example.com")
     assert (held["notices"]["thresholds"], held["notices"]["breaches"]) == (False, True)
