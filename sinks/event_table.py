@@ -1,6 +1,6 @@
 """Tables of events: one event or status per record in, one INSERT out; the mark is Kafka's own offset.
 
-The event goes in as text and the table reads its columns out of it (migrations/0002, 0005 and 0010).
+The event goes in as text and the table reads its columns out of it (migrations/0002, 0005 and 0009).
 Source: docs/rules.md R24-R29, R34, R38-R40.
 """
 

@@ -16,7 +16,7 @@ Row = Mapping[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class ListPrices:
-    """Rows of `price_ids` and `seat_prices`, as migrations/0011_prices.sql has them."""
+    """Rows of `price_ids` and `seat_prices`, as migrations/0010_prices.sql has them."""
 
     price_ids: Sequence[Row] = ()
     seats: Sequence[Row] = ()

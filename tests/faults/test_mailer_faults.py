@@ -124,9 +124,11 @@ async def test_asked_to_stop_it_ends_the_mail_in_hand_and_the_next_one_goes_on(m
 
 async def test_two_side_by_side_send_each_mail_once_while_they_come_and_go(mailing: MailWorld) -> None:
     expected = await told(mailing)
-    with process(mailing.settings, "mailer"):
+    # Neither is ever so slow that it is taken for dead.
+    settings = mailing.settings.model_copy(update={"session_timeout_ms": 60_000})
+    with process(settings, "mailer"):
         await mailing.inbox.until(lambda: len(mailing.inbox.mails) >= 2)
-        with process(mailing.settings, "mailer"):
+        with process(settings, "mailer"):
             expected += await told(mailing)
             await mailing.inbox.until(lambda: len(times(mailing)) == expected)
             while mailing.log().count("mailing for") < 3:  # noqa: ASYNC110  # both have a partition

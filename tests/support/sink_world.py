@@ -63,6 +63,7 @@ class KafkaRecord:
     value: bytes | None
     partition: int = 0
     key: bytes | None = None
+    timestamp: int = 0
 
 
 @dataclass

@@ -143,6 +143,7 @@ def test_a_purchase_that_an_owner_asks_for_is_paid() -> None:
         "command_id": "paid-p-1",
         "org_id": "acme",
         "purchase_id": "p-1",
+        "invoice_number": None,
         "payment_id": "payment-p-1",
         "amount_usd": "20.00",
     }

@@ -185,3 +185,23 @@ ALTER TABLE double_entry
     COMMENT COLUMN account 'the book-keeping account, such as cash or revenue; unknown: nothing books this',
     COMMENT COLUMN debit_usd 'US dollars, exact; 0 on a credit',
     COMMENT COLUMN credit_usd 'US dollars, exact; 0 on a debit';
+
+ALTER TABLE invoice_payments
+    COMMENT COLUMN org_id 'organisation',
+    COMMENT COLUMN invoice_number 'the invoice that was paid, in part or whole',
+    COMMENT COLUMN payment_id 'of the payment service, once for ever',
+    COMMENT COLUMN amount_usd 'US dollars, whole cents',
+    COMMENT COLUMN at 'arrival of the command',
+    COMMENT COLUMN org_seq 'rises with every output of the organisation (R29)';
+
+ALTER TABLE open_invoices
+    COMMENT COLUMN org_id 'organisation',
+    COMMENT COLUMN number 'of the invoice, counted per organisation without gaps',
+    COMMENT COLUMN month 'charge month, like 2026-02',
+    COMMENT COLUMN part 'counts the invoices of a charge month, from 1',
+    COMMENT COLUMN at 'when it was finalised',
+    COMMENT COLUMN due_usd 'US dollars, whole cents: total less what the wallet paid',
+    COMMENT COLUMN credited_usd 'US dollars, whole cents: taken back by credit notes',
+    COMMENT COLUMN paid_usd 'US dollars, whole cents: payments',
+    COMMENT COLUMN open_usd 'US dollars, whole cents: left to pay; below 0 a credit of the customer',
+    COMMENT COLUMN paid_at 'when the last payment came, null: none';
