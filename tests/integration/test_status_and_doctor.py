@@ -43,8 +43,8 @@ def settings(kafka: EmbeddedKafka, clickhouse: EmbeddedClickHouse, topic_prefix:
 
 async def test_status_of_a_system_that_runs(gate: GateWorld) -> None:
     async with asyncio.timeout(60):
-        while (answer := await told(gate.settings, "status"))[0]:
-            await asyncio.sleep(0.5)  # the sink is still on its way into its group
+        while (answer := await told(gate.settings, "status"))[0]:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)  # the sink is still on its way into its group; only asking tells
     code, status = answer
     assert (code, status["is_well"]) == (0, True), status
     assert status["workers"] == {"ledger": 1, "sink": 1}
