@@ -9,6 +9,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
 
 async def test_whatever_is_sent_is_answered_as_documented(gate: GateWorld) -> None:
-    """Documented examples and a few random ones; `python -m tests.fuzz.gate` sends boundaries of fields too."""
-    code, words = await fuzzed(gate, examples=3, seed=1, phases="examples,fuzzing")
+    """Documented examples and a random one each; `python -m tests.fuzz.gate` sends boundaries of fields too."""
+    code, words = await fuzzed(gate, examples=1, seed=1, phases="examples,fuzzing")
     assert code == 0, words
