@@ -117,6 +117,14 @@ def run_migrate() -> dict[str, Any]:
     return asyncio.run(_migrate(Settings()))
 
 
+def _stop_on_signals() -> asyncio.Event:
+    """Set by SIGTERM and Ctrl-C from now on: before anything is imported that takes a while."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
 def _watch_loop(settings: Settings) -> asyncio.Task[NoReturn]:
     """Serve metrics, that of the loop among them, until the task is cancelled."""
     from pipeline.monitoring.loop import LoopWatch
@@ -128,15 +136,9 @@ def _watch_loop(settings: Settings) -> asyncio.Task[NoReturn]:
 
 
 async def _log_id_unless_stopped(settings: Settings, process: "Process", stop: asyncio.Event) -> str | None:
-    """The log's id once Kafka is there and lets us in and its topics are right; None if asked to stop before.
-
-    Signals set `stop`.
-    """
+    """The log's id once Kafka is there and lets us in and its topics are right; None if asked to stop before."""
     from pipeline.rights_admin import when_let_in
     from pipeline.topics_admin import check_topics
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
     async def topics_when_let_in() -> str:
         await when_let_in(settings, process)
@@ -153,21 +155,23 @@ async def _log_id_unless_stopped(settings: Settings, process: "Process", stop: a
 
 
 async def _mailer(settings: Settings, server: "MailServer") -> None:
+    stop = _stop_on_signals()
+
     from pipeline.mailer.service import run_mailer
 
     watching = _watch_loop(settings)
-    stop = asyncio.Event()
     if await _log_id_unless_stopped(settings, "mailer", stop) is not None:
         await run_mailer(settings, server, stop)
     watching.cancel()
 
 
 async def _sink(settings: Settings) -> None:
+    stop = _stop_on_signals()
+
     from pipeline.list_prices import list_prices
     from sinks.sink import SinkConfig, run_sink
 
     watching = _watch_loop(settings)
-    stop = asyncio.Event()
     log_id = await _log_id_unless_stopped(settings, "sink", stop)
     if log_id is None:
         return
