@@ -116,7 +116,10 @@ def test_doctor_lists_what_is_lacking_and_who_is_asked(secured: Secured) -> None
     ended = run(secured.settings("sink"), "doctor", "--process", "gate", "--json")
     assert ended.returncode == 1
     lacking = [one for one in json.loads(ended.stdout) if one["area"] == "permissions"]
-    assert "a gate needs Write on topic secured.usage-events" in {one["found"] for one in lacking}
+    assert {one["found"] for one in lacking} >= {
+        "a gate needs Write on topic secured.usage-events",
+        "a gate needs Read and Write on topic secured.member-contacts",
+    }
     assert {one["to_do"] for one in lacking} == {
         "as an administrator: `usage-credits topics acls --principal gate=User:sink --apply`"
     }

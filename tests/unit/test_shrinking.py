@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.domain.state import Limited
-from pipeline.domain.wallet_state import Wallet
+from pipeline.domain.wallet_state import Lot, Wallet
 from tests.support.audit import Audit
 from tests.support.auditor import Said, clock
 from tests.support.auditor.comparison import Disagreement, Way, compare
@@ -41,6 +41,11 @@ def test_when_time_is_over_what_is_left_still_fails() -> None:
 # Defects planted in the ledger, and one in the auditor.
 
 
+def what_never_expires_first(lot: Lot) -> tuple[object, ...]:
+    """R38b has it the other way round."""
+    return (lot.expires_at_micros or 0, lot.kind != "promotional", lot.added_seq, lot.lot_id)
+
+
 def without_raises(limited: Limited, month: str) -> int | None:
     """R23: in its month the raise stands in."""
     return limited.limit_picousd
@@ -51,6 +56,7 @@ def stumbling(*_: object) -> None:
 
 
 DEFECTS: list[tuple[object, str, Callable[..., object]]] = [
+    (Lot, "burns", what_never_expires_first),  # takes: registered, paid, granted, used
     (Limited, "limit_in", without_raises),  # takes: registered, a limit, used up to it, raised for the month
     (Wallet, "unburnt_picousd", stumbling),
     (clock, "fail", stumbling),  # the auditor's own; takes: registered, auto-reload on, a day
