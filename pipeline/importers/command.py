@@ -37,7 +37,7 @@ class Whose:
 
 def import_claude_code(paths: tuple[Path, ...], whose: Whose, out: BinaryIO | None) -> dict[str, Any]:
     """Read the logs and write their events to `out`, or to Kafka if that is None; returns what happened, for people."""
-    with _progress() as progress:
+    with progress_bar() as progress:
         log = _read(paths, progress)
         events = _events(log, whose)
         sent = _print(events, out) if out else asyncio.run(_send(list(events), progress))
@@ -59,7 +59,8 @@ def outgoing(event: UsageEvent) -> Outgoing:
     )
 
 
-def _progress() -> Progress:
+def progress_bar() -> Progress:
+    """How far an import is, on standard error."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -14,11 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from pipeline.domain.pricing import NoPrice, price_usage
-from pipeline.importers.command import outgoing
+from pipeline.importers.command import outgoing, progress_bar
 from pipeline.importers.readings import Reader, Told, usage_events
 from pipeline.price_book import load_price_book
 from pipeline.publisher import publish
@@ -78,7 +75,7 @@ def find(reader: Reader, paths: Iterable[Path], told: Told) -> Found:
     skipped: Counter[str] = Counter()
     digest = sha256(repr(astuple(told)).encode())
     events: list[UsageEvent] = []
-    with _progress() as progress:
+    with progress_bar() as progress:
         files = sorted(paths)
         task = progress.add_task("reading files", total=len(files))
         for path in files:
@@ -111,7 +108,7 @@ def send(found: Found, *, again: bool) -> dict[str, Any]:
     settings = Settings()
     note = settings.data_dir / "imports" / f"{found.digest}.json"
     before = 0 if again or not note.exists() else int(json.loads(note.read_text())["sent"])
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("sending events", total=len(found.events), completed=before)
         asyncio.run(_send(settings, found.events[before:], before, note, lambda n: progress.advance(task, n)))
     return {
@@ -193,13 +190,3 @@ def show(found: Found, summary: Summary, vendor_picousd: int | None, horizon_day
         problems.append((summary.too_old, f"older than {horizon_days} days: a ledger that is live refuses it"))
     for count, problem in problems:
         screen.print(f"{count:,} × {problem}")
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    )
