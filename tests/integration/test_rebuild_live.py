@@ -6,6 +6,7 @@ All are about one history; the last two leave it damaged for good.
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -80,16 +81,13 @@ async def goes_on(story: Story, running: Worker) -> None:
     await story.is_read(running)
 
 
-@pytest.fixture(scope="module")
-async def story(
-    kafka: EmbeddedKafka, fresh_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
-) -> Story:
+async def begun(kafka: EmbeddedKafka, name: str, data_dir: Path) -> Story:
     settings = Settings(
         kafka_bootstrap_servers=kafka.bootstrap_servers,
-        topic_prefix=fresh_name("rebuild") + ".",
+        topic_prefix=name + ".",
         partitions=PARTITIONS,
         session_timeout_ms=2_000,
-        data_dir=tmp_path_factory.mktemp("rebuild"),
+        data_dir=data_dir,
     )
     await create_topics(settings)
     told = Story(settings)
@@ -97,6 +95,20 @@ async def story(
     with worker(settings) as first:  # killed in the end
         await goes_on(told, first)
     return told
+
+
+@pytest.fixture(scope="module")
+async def story(
+    kafka: EmbeddedKafka, fresh_name: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Story:
+    """For tests that leave it as good as it was: they may run in any order."""
+    return await begun(kafka, fresh_name("rebuild"), tmp_path_factory.mktemp("rebuild"))
+
+
+@pytest.fixture
+async def spoilt_story(kafka: EmbeddedKafka, fresh_name: Callable[[str], str], tmp_path: Path) -> Story:
+    """For a test that damages it for good."""
+    return await begun(kafka, fresh_name("rebuild"), tmp_path)
 
 
 def outputs_amiss(rebuilt: list[Rebuilt]) -> list[str]:
@@ -162,8 +174,10 @@ async def test_a_cell_that_was_damaged_is_named_and_mended(story: Story) -> None
     assert all(one.is_same for one in await rebuild_all(settings))
 
 
-async def test_rows_that_no_transaction_wrote_are_told_and_nothing_is_mended_over_them(story: Story) -> None:
-    settings = story.settings
+async def test_rows_that_no_transaction_wrote_are_told_and_nothing_is_mended_over_them(
+    spoilt_story: Story,
+) -> None:
+    settings = spoilt_story.settings
     month, _ = await a_member_month(settings)
     await write(settings, PRICED_USAGE.name, b'{"org_id":"acme"}\n')
     await write(settings, LEDGER_STATE.name, b"\x00", month)
@@ -175,8 +189,10 @@ async def test_rows_that_no_transaction_wrote_are_told_and_nothing_is_mended_ove
     assert memory_amiss(rebuilt)
 
 
-async def test_a_ledger_whose_first_input_is_gone_cannot_be_rebuilt_and_it_is_said(story: Story) -> None:
-    settings = story.settings
+async def test_a_ledger_whose_first_input_is_gone_cannot_be_rebuilt_and_it_is_said(
+    spoilt_story: Story,
+) -> None:
+    settings = spoilt_story.settings
     usage = TopicPartition(settings.topic_prefix + USAGE_EVENTS.name, 0)
     admin = AIOKafkaAdminClient(**settings.kafka())
     await admin.start()

@@ -119,9 +119,12 @@ async def test_doctor_says_where_a_topic_is_other_than_the_table(settings: Setti
     await admin.start()
     await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"retention.ms": "1000"})])
     await admin.close()
-    found = [one for one in await looked(settings) if one.area == "topics"]
-    short = next(one for one in found if "retention.ms=1000" in one.found)
-    assert short.level == "warning"
+    found: list[Finding] = []
+    async with asyncio.timeout(30):
+        while not found:  # a broker learns of it a moment later
+            found = [one for one in await looked(settings) if "retention.ms=1000" in one.found]
+    (short,) = found
+    assert (short.area, short.level) == ("topics", "warning")
     assert short.to_do == (
         f"kafka-configs.sh --alter --entity-type topics --entity-name {name} --add-config retention.ms=34560000000"
     )
