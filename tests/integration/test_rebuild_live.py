@@ -1,6 +1,6 @@
 """A live ledger rebuilt along its journal on a real Kafka: while it runs, after its state was lost, and when it cannot.
 
-All are about one history; the last two leave it damaged for good.
+Tests share one history; those that damage it for good have one of their own.
 """
 
 import asyncio
