@@ -21,7 +21,7 @@ from pipeline.settings import Settings
 from pipeline.topics import ACCOUNT_COMMANDS, LEDGER_JOURNAL, LEDGER_STATE, USAGE_EVENTS
 from pipeline.topics_admin import create_topics
 from sinks.clickhouse import ClickHouse
-from sinks.errors import Broken
+from sinks.errors import Away, Broken
 
 _BATCH_BYTES = 200_000
 
@@ -267,7 +267,7 @@ async def _watch_rows(settings: Settings, job: Job, running: Sequence[Worker]) -
         while True:
             for worker in running:
                 worker.check()
-            with suppress(Broken):  # no table yet
+            with suppress(Away, Broken):  # no database, no table yet
                 if await clickhouse.rows("SELECT count() FROM priced_usage") >= [(job.accepted,)]:
                     break
             await asyncio.sleep(0.05)

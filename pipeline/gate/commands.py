@@ -20,11 +20,12 @@ from pydantic import Field, ValidationError
 
 from pipeline.domain.permissions import PERMISSIONS
 from pipeline.gate.access import is_member
-from pipeline.gate.kafka import KafkaAway, LedgerAnswer
+from pipeline.gate.answers import LedgerAnswer
 from pipeline.gate.parts import Caller, Gate, Parts
 from pipeline.gate.problems import Problem, answered, documented, invalid, not_allowed
 from pipeline.gate.resources import RESOURCES, Resource
 from pipeline.logs import fields
+from pipeline.sending import KafkaAway
 from pipeline.topics import ACCOUNT_COMMANDS
 from schemas.base import Identifier, Model
 from schemas.commands import Actor, Command

@@ -14,9 +14,9 @@ from pipeline.contacts import encoded
 from pipeline.gate.access import may_read
 from pipeline.gate.admission import OrgId, UserId
 from pipeline.gate.commands import IdempotencyKey, applied
-from pipeline.gate.kafka import KafkaAway
 from pipeline.gate.parts import Caller, Gate, Parts
 from pipeline.gate.problems import Problem, documented, least
+from pipeline.sending import KafkaAway
 from pipeline.topics import MEMBER_CONTACTS
 from schemas.base import Model
 from schemas.commands import ContactField, SetContact

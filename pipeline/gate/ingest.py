@@ -16,9 +16,9 @@ from pydantic import Field
 from pipeline.agents.decoding import MAX_EVENTS_PER_RECORD, BadEvent, decode_event
 from pipeline.domain.compiled import Usage
 from pipeline.gate.access import needs_scope
-from pipeline.gate.kafka import KafkaAway
 from pipeline.gate.parts import Caller, Gate, Parts
 from pipeline.gate.problems import Problem, answered, documented
+from pipeline.sending import KafkaAway
 from pipeline.topics import USAGE_EVENTS
 from schemas.base import Model
 from schemas.dead_letters import MAX_RECORD_BYTES, Reason

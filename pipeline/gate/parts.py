@@ -13,13 +13,14 @@ from fastapi.security.http import HTTPAuthorizationCredentials
 
 from client.following import StatusFollower
 from pipeline.contacts import ContactFollower
+from pipeline.gate.answers import AnswerDesk
 from pipeline.gate.callers import Callers, dev_secret, unknown_caller
 from pipeline.gate.history import History
-from pipeline.gate.kafka import AnswerDesk, Sender
 from pipeline.gate.problems import Problem
 from pipeline.gate.rates import Rates
 from pipeline.gate.sessions import Sessions, origins, session_secret
 from pipeline.monitoring.loop import LoopWatch
+from pipeline.sending import Sender
 from pipeline.settings import Settings
 from pipeline.topics import ACCOUNT_EVENTS, CREDIT_STATUS
 from schemas.commands import Actor

@@ -3,18 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Iterable
-from typing import Any
-
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from pipeline.reading import open_reader, places
+from pipeline.sending import KafkaAway, Sender
 from pipeline.settings import Settings
 from pipeline.topics import MAILS
 from schemas.mails import MailOutcome
 
 logger = logging.getLogger(__name__)
 
+_ANSWER_SECONDS = 10.0
 _AGAIN_SECONDS = 1.0
 
 
@@ -23,7 +21,7 @@ class Memory:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._producer: Any = None
+        self._sender = Sender(settings.kafka(), _ANSWER_SECONDS)
         self._ended: set[str] = set()
 
     def has(self, mail_id: str) -> bool:
@@ -48,11 +46,10 @@ class Memory:
         topic = self._settings.topic_prefix + MAILS.name
         while True:
             try:
-                producer = await self._started()
                 value = outcome.model_dump_json().encode()
-                await producer.send_and_wait(topic, value, outcome.mail_id.encode(), partition=partition)
-            except KafkaError as error:
-                logger.warning("mail %s is sent, but not remembered yet: %r", outcome.mail_id, error)
+                await self._sender.send(topic, outcome.mail_id.encode(), [value], partition=partition)
+            except KafkaAway as away:
+                logger.warning("mail %s is sent, but not remembered yet: %s", outcome.mail_id, away)
                 await asyncio.sleep(_AGAIN_SECONDS)
             else:
                 self._ended.add(outcome.mail_id)
@@ -60,16 +57,4 @@ class Memory:
 
     async def close(self) -> None:
         """Close its connection."""
-        if self._producer is not None:
-            await self._producer.stop()
-
-    async def _started(self) -> Any:
-        if self._producer is None:
-            producer = AIOKafkaProducer(**self._settings.kafka(), acks="all", enable_idempotence=True)
-            try:
-                await producer.start()
-            except BaseException:
-                await producer.stop()
-                raise
-            self._producer = producer
-        return self._producer
+        await self._sender.stop()

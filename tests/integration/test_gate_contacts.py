@@ -116,7 +116,7 @@ async def test_allowed_and_not_written_it_is_written_when_it_is_sent_again(gate:
 
 
 async def erased_by_hand(gate: GateWorld, user_id: str) -> None:
-    from pipeline.gate.kafka import Sender
+    from pipeline.sending import Sender
 
     sender = Sender(gate.settings.kafka(), 10)
     topic = gate.settings.topic_prefix + MEMBER_CONTACTS.name

@@ -5,6 +5,7 @@ import math
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -114,28 +115,27 @@ async def test_the_figures_are_those_of_what_was_done(watched: Watched) -> None:
     await watched.work()
     sent = next(watched.numbers)
 
-    async def one(query: str) -> float:
-        # A busy machine misses a scrape now and then: then there is nothing at that moment.
-        while not (series := await watched.prometheus.query(query)):  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
-        ((_, value),) = series
-        return value
+    async def comes_to(query: str, wanted: float) -> None:
+        # Each process is scraped at its own moment, and a busy machine misses a scrape now and then.
+        series: list[Any] = []
+        with suppress(TimeoutError):
+            async with asyncio.timeout(UNTIL_SECONDS):
+                while [value for _, value in series] != [wanted]:
+                    series = await watched.prometheus.query(query)
+                    await asyncio.sleep(0.2)
+        assert [value for _, value in series] == [wanted], query
 
-    async with asyncio.timeout(UNTIL_SECONDS):
-        while await one("sum(sink_rows_total{table='priced_usage'})") < sent:  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
-    assert await one("sum(ledger_events_total{outcome='accepted'})") == sent
-    assert await one("sum(ledger_rows_total)") == sent
-    assert await one("sum(ledger_dead_letters_total{reason='unknown_model'})") == sent
-    # Told once a second, and looked at every two.
-    async with asyncio.timeout(UNTIL_SECONDS):
-        while await one("sum(ledger_lag_records) + sum(sink_lag_records)"):  # noqa: ASYNC110
-            await asyncio.sleep(0.2)
-    assert await one("count(ledger_as_of_timestamp_seconds)") == await one("ledger_partitions") == 2
-    assert await one("max(time() - ledger_as_of_timestamp_seconds)") < 30
-    assert await one("sum(usage_credits_proof_differing)") == 0
-    assert await one("sum(usage_credits_proof_difference_usd)") == 0
-    assert await one("max(ledger_restore_seconds)") < 30
+    await comes_to("sum(sink_rows_total{table='priced_usage'})", sent)
+    await comes_to("sum(ledger_events_total{outcome='accepted'})", sent)
+    await comes_to("sum(ledger_rows_total)", sent)
+    await comes_to("sum(ledger_dead_letters_total{reason='unknown_model'})", sent)
+    await comes_to("sum(ledger_lag_records) + sum(sink_lag_records)", 0)
+    await comes_to("count(ledger_as_of_timestamp_seconds)", 2)
+    await comes_to("ledger_partitions", 2)
+    await comes_to("max(time() - ledger_as_of_timestamp_seconds) < bool 30", 1)
+    await comes_to("sum(usage_credits_proof_differing)", 0)
+    await comes_to("sum(usage_credits_proof_difference_usd)", 0)
+    await comes_to("max(ledger_restore_seconds) < bool 30", 1)
     stages = {labels["stage"] for labels, value in await watched.prometheus.query("ledger_stage_seconds_total > 0")}
     assert stages == {"fetch", "decode", "dedup", "rules", "encode", "commit"}
 

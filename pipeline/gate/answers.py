@@ -1,19 +1,18 @@
-"""Records go to Kafka, and are acknowledged; commands go to the ledger, and its answers come back (R1).
+"""The ledger's answers, out of account-events, come to those who gave the commands (R1).
 
 A gate reads account-events from their end before it sends its first command, so no answer to it can be missed.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from schemas.dead_letters import MAX_RECORD_BYTES
 from schemas.events import CommandApplied, CommandRefused, CommandRepeated
 
 logger = logging.getLogger(__name__)
@@ -22,67 +21,12 @@ _AGAIN_SECONDS = 1.0
 _ANSWERS = {CommandApplied.TYPE, CommandRefused.TYPE, CommandRepeated.TYPE}
 
 
-class KafkaAway(Exception):
-    """Kafka did not acknowledge in time; the records may lie there all the same."""
-
-
 class LedgerAnswer(NamedTuple):
     """What the ledger said of a command, and where it said so."""
 
     type: str
     data: dict[str, Any]
     partition: int
-
-
-class Sender:
-    """Sends records, and says when Kafka has them."""
-
-    def __init__(self, kafka: Mapping[str, Any], answer_seconds: float) -> None:
-        self._kafka = dict(kafka)
-        self._answer_seconds = answer_seconds
-        self._producer: Any = None
-        self._starting = asyncio.Lock()
-
-    async def send(
-        self, topic: str, key: bytes, values: Sequence[bytes | None], headers: Sequence[tuple[str, bytes]] = ()
-    ) -> list[Any]:
-        """Send values under one key, in order, and wait until Kafka has them all; says where each of them lies.
-
-        Raises:
-            KafkaAway
-        """
-        try:
-            async with asyncio.timeout(self._answer_seconds):
-                producer = await self._started()
-                waiting = [await producer.send(topic, value, key=key, headers=list(headers)) for value in values]
-                return list(await asyncio.gather(*waiting))
-        except (KafkaError, TimeoutError, OSError) as error:
-            raise KafkaAway(str(error) or type(error).__name__) from error
-
-    async def _started(self) -> Any:
-        async with self._starting:
-            if self._producer is None:
-                producer = AIOKafkaProducer(
-                    **self._kafka,
-                    acks="all",
-                    enable_idempotence=True,
-                    max_request_size=2 * MAX_RECORD_BYTES,
-                    max_batch_size=256 << 10,
-                    request_timeout_ms=int(self._answer_seconds * 1_000),
-                )
-                try:
-                    await producer.start()
-                except BaseException:
-                    await producer.stop()
-                    raise
-                self._producer = producer
-            return self._producer
-
-    async def stop(self) -> None:
-        """Send what is in hand, but not for ever."""
-        if self._producer is not None:
-            with suppress(TimeoutError, KafkaError):
-                await asyncio.wait_for(self._producer.stop(), 5)
 
 
 class AnswerDesk:
