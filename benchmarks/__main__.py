@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import analysts, gate, identities, latency, members, month_end, recovery
+from benchmarks import analysts, gate, identities, latency, members, month_end, recovery, soak
 from benchmarks.contenders.comparison import compare
 from benchmarks.job import Job
+from benchmarks.plots import curves
 from benchmarks.stand import Measured, run_ledger, run_once, run_path
 from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from pipeline.embedded.kafka import EmbeddedKafka
@@ -23,6 +24,7 @@ WHAT = (
     "workers",
     "limits",
     "latency",
+    "soak",
     "members",
     "identities",
     "recovery",
@@ -43,8 +45,10 @@ def main() -> None:
     parser.add_argument("--members", type=int, help="1,000; month-end, gate 1,000,000; page 10,000; analysts 100,000")
     parser.add_argument("--organizations", type=int, help="40; of month-end 10,000; of analysts 1,000")
     parser.add_argument("--rows", type=int, default=100_000_000, help="of analysts (%(default)s)")
-    parser.add_argument("--rate", type=int, default=2_000, help="latency, month-end: events a second (%(default)s)")
-    parser.add_argument("--seconds", type=int, default=30, help="of latency (%(default)s)")
+    parser.add_argument(
+        "--rate", type=int, default=2_000, help="latency, soak, month-end: events a second (%(default)s)"
+    )
+    parser.add_argument("--seconds", type=int, help="30 of latency; 3,600 of soak")
     parser.add_argument("--hot", type=int, default=0, metavar="PERCENT", help="of latency: one organisation's share")
     parser.add_argument("--identities", type=int, default=10_000_000, help="in the store (%(default)s)")
     parser.add_argument(
@@ -54,11 +58,11 @@ def main() -> None:
         "--slow-events", type=int, default=30_000, help="all: for contenders that are slow (%(default)s)"
     )
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="all: these sides alone")
-    parser.add_argument("--into", type=Path, default=Path("docs"), help="all: folder of the page (%(default)s)")
+    parser.add_argument("--into", type=Path, default=Path("docs"), help="folder of pages and plots (%(default)s)")
     arguments = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of every new topic's first moments
     if arguments.what == "members":
-        members.main()
+        members.main(arguments.into)
     elif arguments.what == "identities":
         identities.main(arguments.identities, arguments.folder)
     elif arguments.what == "analysts":
@@ -82,6 +86,9 @@ def main() -> None:
         _workers(arguments)
     elif arguments.what == "latency":
         _latency(arguments)
+    elif arguments.what == "soak":
+        for _, settings in _with_clickhouse(1):
+            asyncio.run(soak.measure(settings, _load(arguments, 3_600), arguments.into))
     elif arguments.what == "recovery":
         for _, settings in _on_kafka(1):
             asyncio.run(recovery.measure(settings, arguments.runs))
@@ -156,13 +163,24 @@ def _workers(arguments: argparse.Namespace) -> None:
 
 def _latency(arguments: argparse.Namespace) -> None:
     """Until breaches are readable and local copies deny; then beside a sink, also until rows are in ClickHouse."""
-    load = latency.Load(
-        arguments.rate, arguments.seconds, arguments.organizations or 40, arguments.members or 1_000, arguments.hot
-    )
+    load = _load(arguments, 30)
+    drawn: dict[str, latency.Curve] = {}
     for _, settings in _on_kafka(1):
-        asyncio.run(latency.measure(settings, load))
+        drawn["ledger alone"] = asyncio.run(latency.measure(settings, load))
     for _, settings in _with_clickhouse(1):
-        asyncio.run(latency.measure(settings, load, with_sink=True))
+        drawn["beside a sink"] = asyncio.run(latency.measure(settings, load, with_sink=True))
+    plot = arguments.into / f"benchmarks-latency-{load.rate}.svg"
+    plot.write_text(curves("percent of breaches", f"ms until readable, at {load.rate:,} events/s", drawn))
+
+
+def _load(arguments: argparse.Namespace, seconds: int) -> latency.Load:
+    return latency.Load(
+        arguments.rate,
+        arguments.seconds or seconds,
+        arguments.organizations or 40,
+        arguments.members or 1_000,
+        arguments.hot,
+    )
 
 
 def _limits(arguments: argparse.Namespace) -> None:

@@ -46,6 +46,9 @@ SELECT input_partition, toUnixTimestamp64Micro(max(arrived_at)) FROM priced_usag
 """
 
 
+Curve = list[tuple[float, float]]
+
+
 class Load(NamedTuple):
     """How much usage of whom; `hot_percent` of it is one organisation's, the rest anybody's."""
 
@@ -112,20 +115,23 @@ class WatchedCopy(StatusCopy):
                     self._denied[user_id] = now
 
 
-async def measure(settings: Settings, load: Load, *, with_sink: bool = False) -> None:
+async def measure(settings: Settings, load: Load, *, with_sink: bool = False) -> Curve:
     """Print latencies of one run; with a sink, also until rows are in ClickHouse.
+
+    Returns:
+        Of breaches, milliseconds by percentile.
 
     Raises:
         AssertionError: a breach is missing, or was caused by another event.
     """
     crossings = load.crossings()
-    await _fill(settings, load, crossings)
+    await fill(settings, load, crossings)
     workers = [Worker(settings, name=name) for name in (("ledger", "sink") if with_sink else ("ledger",))]
     seen = Seen()
     try:
         await ledger_has_read_everything(settings, lambda _read, _there: None, lambda: _check_run(workers))
         async with _watched(settings, seen, with_rows=with_sink):
-            generator = multiprocessing.get_context("spawn").Process(target=_generate, args=(settings, load))
+            generator = multiprocessing.get_context("spawn").Process(target=generate, args=(settings, load))
             generator.start()
             await asyncio.to_thread(generator.join)
             await asyncio.sleep(_SETTLE_SECONDS)
@@ -134,13 +140,14 @@ async def measure(settings: Settings, load: Load, *, with_sink: bool = False) ->
         for worker in workers:
             worker.stop()
     _check(seen, crossings)
-    _print(seen, load, with_rows=with_sink)
+    return _print(seen, load, with_rows=with_sink)
 
 
 # What is used.
 
 
-async def _fill(settings: Settings, load: Load, crossings: dict[int, int]) -> None:
+async def fill(settings: Settings, load: Load, crossings: dict[int, int]) -> None:
+    """Create the topics; organisations, and members whose limits lie where their usage will cross them."""
     await create_topics(settings)
     job = Job(0, load.organizations, load.members)
     commands = ((org_id, value) for org_id, value in job.commands() if b"set_organization_limit" not in value)
@@ -160,7 +167,8 @@ def _limit(load: Load, member: int, cents: int) -> bytes:
     return json.dumps(command).encode()
 
 
-def _generate(settings: Settings, load: Load) -> None:
+def generate(settings: Settings, load: Load) -> None:
+    """Produce all usage, each event at its time; to be run in a process of its own."""
     asyncio.run(_send(settings, load))
 
 
@@ -263,7 +271,7 @@ def _check(seen: Seen, crossings: dict[int, int]) -> None:
     assert set(seen.denied) >= users, f"{len(seen.denied):,} are denied, {len(users):,} are right"
 
 
-def _print(seen: Seen, load: Load, *, with_rows: bool) -> None:
+def _print(seen: Seen, load: Load, *, with_rows: bool) -> Curve:
     crossing = load.crossings()
     used: Counter[int] = Counter()
     right = {}
@@ -288,6 +296,8 @@ def _print(seen: Seen, load: Load, *, with_rows: bool) -> None:
         _line(f"denied by a local copy{whose[is_hot]}", decision[is_hot])
     if with_rows:
         _line("row in ClickHouse", seen.rows)
+    ordered = sorted(1_000 * one for one in itertools.chain(*breach.values()))
+    return [(percent, percentile(ordered, percent)) for percent in range(100)]
 
 
 def _line(what: str, seconds: Sequence[float]) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.plots import curves
 from pipeline.agents.ledger_machine import LedgerMachine
 from pipeline.domain.cell import Cell
 from pipeline.domain.pricing import CompiledPrices
@@ -37,6 +38,7 @@ _EVENTS = 60_000
 _CHUNK_RECORDS = 3_000
 _SLICE_RECORDS = 250
 _ENOUGH_PICOUSD = 10**18
+_PLOT = "benchmarks-members.svg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +55,25 @@ class Cost:
     peak_mb: int
 
 
-def main(sizes: tuple[int, ...] = SIZES) -> None:
-    """Print the table, a line as each size is done."""
+def main(into: Path, sizes: tuple[int, ...] = SIZES) -> None:
+    """Print the table, a line as each size is done; draw it."""
+    costs: list[Cost] = []
     print("  members      cells  restored in  longest step  any member  busy members  memory, at most")
     for members in sizes:
         script = f"from benchmarks.members import measure; measure({members})"
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         cost = Cost(**json.loads(done.stdout))
+        costs.append(cost)
         print(
             f"{cost.members:9,} {cost.cells:10,} {cost.restore_seconds:10.2f} s {cost.longest_step_ms:10.1f} ms "
             f"{cost.random_micros:8.1f} µs {cost.busy_micros:10.1f} µs {cost.rss_mb:5,} {cost.peak_mb:5,} MB",
             flush=True,
         )
+    drawn = {
+        "any member": [(cost.members, cost.random_micros) for cost in costs],
+        "a thousand busy members": [(cost.members, cost.busy_micros) for cost in costs],
+    }
+    (into / _PLOT).write_text(curves("members", "µs of processor time per event", drawn, log_across=True))
 
 
 def measure(members: int) -> None:

@@ -84,4 +84,6 @@ def _facts(gate: Gate, org_id: str, caller_id: str, watched: list[str]) -> Itera
             tier = gate.copy.tier(org_id, name)
             if tier is not None:
                 yield "seat_tier", name, {"seat_tier": name, "basis": tier.basis} | money_of(tier, month)
-        yield "requests", "requests", {"total": len(gate.copy.asking(org_id))}
+        # The newest tells one asked from one answered where both happened between two looks.
+        asking = gate.copy.asking(org_id)
+        yield "requests", "requests", {"total": len(asking), "newest": asking[-1].request_id if asking else None}

@@ -106,7 +106,7 @@ function listen() {
   on("organization", (organization) => { page.merge(organization); moved(); });
   on("member", (member) => page.mergeMember(member));
   on("seat_tier", (tier) => page.organization.plan === "enterprise" && groups.merge(tier));
-  on("requests", ({ total }) => requests.show(total));
+  on("requests", ({ total }) => requests.moved(total));
   stream.onopen = () => problem(byId("trouble"));
   stream.onerror = () => {
     if (stream.readyState === EventSource.CLOSED) setTimeout(() => whoAmI().then(listen).catch(page.trouble), 2000);
