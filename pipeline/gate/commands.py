@@ -97,7 +97,7 @@ async def applied(
     assert said["type"] == CommandApplied.TYPE
     with suppress(TimeoutError):
         async with asyncio.timeout_at(until):
-            await gate.follower.reached(command.org_id, answer.partition, data["org_seq"])
+            await gate.follower.reached(command.org_id, answer.partition, outcome["org_seq"])
     names = ("command", "org_id", "org_seq", "at", "before", "after")
     return {"command_id": command_id, **{field: outcome[field] for field in names}, "repeated": repeated}
 
