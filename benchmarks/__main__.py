@@ -109,12 +109,13 @@ def main() -> None:
 
 def _ledger(arguments: argparse.Namespace) -> None:
     """The ledger path against the least any consumer does: fetch and decode."""
-    floors, ledgers = [], []
+    floors, ledgers, stages = [], [], []
     for run, settings in _on_kafka(arguments.runs):
         job = _job(arguments, run)
         bare_run, ledger_run = run_once(settings, job)
         floors.append(bare_run.per_second)
         ledgers.append(ledger_run.per_second)
+        stages.append(ledger_run.stages)
         print(
             f"run {run}: bare fetch and decode {floors[-1]:9,.0f} events/s   "
             f"ledger {ledgers[-1]:9,.0f} events/s   ratio {ledgers[-1] / floors[-1]:.2f}   "
@@ -124,20 +125,29 @@ def _ledger(arguments: argparse.Namespace) -> None:
     ratio = statistics.median(ledger / floor for floor, ledger in zip(floors, ledgers, strict=True))
     floor, ledger = statistics.median(floors), statistics.median(ledgers)
     print(f"median: bare {floor:,.0f}, ledger {ledger:,.0f} events/s, ratio {ratio:.2f}")
+    _print_stages(stages)
 
 
 def _path(arguments: argparse.Namespace) -> None:
     """The whole path: ledger and sink side by side, until all rows are in ClickHouse."""
-    rates = []
+    rates, stages = [], []
     for run, settings in _with_clickhouse(arguments.runs):
         priced, stored = run_path(settings, _job(arguments, run))
         rates.append(stored.per_second)
+        stages.append(stored.stages)
         print(
             f"run {run}: priced {priced.per_second:9,.0f} events/s   in ClickHouse {stored.per_second:9,.0f} events/s, "
             "spend agrees to the picodollar",
             flush=True,
         )
     print(f"median: {statistics.median(rates):,.0f} events/s until they are in ClickHouse")
+    _print_stages(stages)
+
+
+def _print_stages(runs: list[dict[str, float]]) -> None:
+    """Where an event's time goes, by the account the processes keep of themselves."""
+    medians = {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
+    print("µs of an event: " + "   ".join(f"{stage} {micros:.2f}" for stage, micros in medians.items()))
 
 
 def _workers(arguments: argparse.Namespace) -> None:
