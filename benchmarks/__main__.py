@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import analysts, gate, identities, latency, members, month_end, recovery, soak
+from benchmarks import analysts, gate, identities, latency, loop, members, month_end, recovery, soak
 from benchmarks.contenders.comparison import compare
 from benchmarks.job import Job
 from benchmarks.plots import curves
@@ -24,6 +24,7 @@ WHAT = (
     "workers",
     "limits",
     "latency",
+    "loop",
     "soak",
     "members",
     "identities",
@@ -46,9 +47,9 @@ def main() -> None:
     parser.add_argument("--organizations", type=int, help="40; of month-end 10,000; of analysts 1,000")
     parser.add_argument("--rows", type=int, default=100_000_000, help="of analysts (%(default)s)")
     parser.add_argument(
-        "--rate", type=int, default=2_000, help="latency, soak, month-end: events a second (%(default)s)"
+        "--rate", type=int, default=2_000, help="latency, loop, soak, month-end: events a second (%(default)s)"
     )
-    parser.add_argument("--seconds", type=int, help="30 of latency; 3,600 of soak")
+    parser.add_argument("--seconds", type=int, help="30 of latency, loop; 3,600 of soak")
     parser.add_argument("--hot", type=int, default=0, metavar="PERCENT", help="of latency: one organisation's share")
     parser.add_argument("--identities", type=int, default=10_000_000, help="in the store (%(default)s)")
     parser.add_argument(
@@ -86,6 +87,9 @@ def main() -> None:
         _workers(arguments)
     elif arguments.what == "latency":
         _latency(arguments)
+    elif arguments.what == "loop":
+        for _, settings in _on_kafka(1):
+            asyncio.run(loop.measure(settings, _load(arguments, 30)._replace(members=arguments.members or 100_000)))
     elif arguments.what == "soak":
         for _, settings in _with_clickhouse(1):
             asyncio.run(soak.measure(settings, _load(arguments, 3_600), arguments.into))

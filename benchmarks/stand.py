@@ -27,6 +27,7 @@ from sinks.clickhouse import ClickHouse
 from sinks.errors import Away, Broken
 
 _BATCH_BYTES = 200_000
+_STALLS = re.compile(r'^event_loop_stall_seconds_bucket\{le="(\S+)"\} (\S+)$', re.MULTILINE)
 _STAGES = re.compile(
     r'^(?:ledger_stage_seconds_total\{stage="(\w+)"\}|sink_(insert)_seconds_sum\{.*\}) (\S+)$', re.MULTILINE
 )
@@ -122,13 +123,20 @@ class Worker:
 
     def stages(self) -> dict[str, float]:
         """Where its time went until now, in seconds."""
-        with urlopen(f"http://127.0.0.1:{self._metrics_port}/metrics") as answer:
-            said = answer.read().decode()
         spent: dict[str, float] = {}
-        for ledger_stage, sink_stage, seconds in _STAGES.findall(said):
+        for ledger_stage, sink_stage, seconds in _STAGES.findall(self._metrics()):
             stage = ledger_stage or sink_stage
             spent[stage] = spent.get(stage, 0.0) + float(seconds)
         return spent
+
+    def stalls(self) -> dict[float, int]:
+        """How often its event loop was looked at that came round at most so many seconds late."""
+        return {float(seconds): int(float(count)) for seconds, count in _STALLS.findall(self._metrics())}
+
+    def _metrics(self) -> str:
+        with urlopen(f"http://127.0.0.1:{self._metrics_port}/metrics") as answer:
+            said: str = answer.read().decode()
+        return said
 
     def stop(self) -> None:
         """Ask it to stop, and wait."""
