@@ -206,12 +206,12 @@ async def _fill(settings: Settings, members: int) -> None:
 
 
 def _local_micros(members: int) -> float:
-    local = LocalCopy({})
+    local = LocalCopy({}, bound_seconds=3_600)
     now_micros = time.time_ns() // 1_000
     copy = local.follower.copy
     for org_id, key, value in _records(members, now_micros):
         copy.take(partition_of(org_id.encode(), 4), key, value)
-    copy.clocks = dict.fromkeys(range(4), now_micros + 3_600_000_000)
+    copy.clocks = dict.fromkeys(range(4), now_micros)
     copy.is_whole = True
     asked = [(_org(number), _user(number)) for number in range(0, members, max(1, members // 100_000))]
     gc.collect()
