@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from schemas.events import CommandApplied, CommandRefused, CommandRepeated
 
@@ -89,7 +89,7 @@ class AnswerDesk:
                         for record in records:
                             self._hear(record)
                         positions[place] = records[-1].offset + 1
-            except (KafkaError, OSError) as error:
+            except Exception as error:  # whatever it was: a desk that is deaf answers nobody
                 logger.warning("account-events: %s; again in %.0f s", error or type(error).__name__, _AGAIN_SECONDS)
                 await asyncio.sleep(_AGAIN_SECONDS)
             finally:

@@ -1,6 +1,6 @@
 // Values of the API come in; text and elements go out. Text only ever becomes text: nothing here parses HTML.
 
-const MONEY = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
+const MONEY = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD", signDisplay: "negative" });
 const WHOLE = new Intl.NumberFormat();
 const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
