@@ -40,7 +40,8 @@ async def _watching(org_id: OrgId, caller: Caller, gate: Parts) -> AsyncIterator
     may_read(gate, caller, org_id, least="member")
     streams = gate.streams
     if streams.total() >= MOST_STREAMS or streams[caller.id] >= MOST_OF_ONE:
-        raise Problem(429, "too_many_streams", f"at most {MOST_OF_ONE} of one person", headers={"retry-after": "5"})
+        detail = f"too many streams are open; one person may have {MOST_OF_ONE}"
+        raise Problem(429, "too_many_streams", detail, headers={"retry-after": "5"})
     streams[caller.id] += 1
     try:
         yield caller
