@@ -1,8 +1,8 @@
 """`python -m benchmarks gate`: what the gate takes and how quick it is; a number of members in, a line per figure out.
 
 Admission is answered from records of credit-status that were written without a ledger; ingest goes to a real topic.
-Processor time is the gate's own, so it means the same on a machine that is busy with other things; latencies do not: how
-long the gate was ready to run and had no core is printed beside them. The way from an event to a decision is
+Processor time is the gate's own, so it means the same on a machine that is busy with other things; latencies do not:
+how long the gate was ready to run and had no core is printed beside them. The way from an event to a decision is
 `python -m benchmarks latency`.
 """
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from client import following
 from client.following import TopicFollower
@@ -33,6 +34,10 @@ async def test_a_new_connection_goes_on_where_the_last_one_was(
 ) -> None:
     monkeypatch.setattr(following, "_AGAIN_SECONDS", 0.0)
     topic, to_kafka = fresh_name("followed"), {"bootstrap_servers": kafka.bootstrap_servers}
+    admin = AIOKafkaAdminClient(**to_kafka)
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, 1, 1)])
+    await admin.close()
     async with AIOKafkaProducer(**to_kafka) as producer:
         for value in (b"limit 5", b"limit 2"):
             last = await producer.send_and_wait(topic, value)
