@@ -89,7 +89,8 @@ function head() {
 
 function rowOf(member) {
   const row = make("tr", {},
-    make("th", { scope: "row", class: "name" }, make("span", { title: member.user_id }, member.display_name ?? member.user_id)),
+    make("th", { scope: "row", class: "name" }, make("span", { title: member.user_id }, member.display_name ?? member.user_id),
+      member.display_name && make("small", { class: "quiet" }, member.user_id)),
     make("td", { "data-label": "Seat" }),
     make("td", { "data-label": "Role" }),
     make("td", { class: "money", "data-label": "Month to date" }, make("span")),
