@@ -2,7 +2,7 @@
 
 Admission is answered from records of credit-status that were written without a ledger; ingest goes to a real topic.
 Processor time is the gate's own, so it means the same on a machine that is busy with other things; latencies do not:
-how long the gate was ready to run and had no core is printed beside them. The way from an event to a decision is
+how long gate and asker were ready to run and had no core is printed beside them. The way from an event to a decision is
 `python -m benchmarks latency`.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 from aiokafka import AIOKafkaProducer
 
-from benchmarks.http_load import Answered, Job, under_load
+from benchmarks.http_load import Answered, Job, seconds_without_core, under_load
 from benchmarks.job import Job as Usage
 from client.admission import LocalCopy
 from pipeline.demo.system import environment
@@ -84,14 +84,15 @@ def _admissions(settings: Settings, members: int, per_second: int) -> Job:
 
 
 def _print_load(what: str, pid: int, job: Job) -> None:
-    began, waited = _cpu_seconds(pid), _seconds_without_core(pid)
+    began, waited = _cpu_seconds(pid), seconds_without_core(pid)
     answered = under_load(job)
     micros = (_cpu_seconds(pid) - began) / answered.answers * 1e6
-    waited = _seconds_without_core(pid) - waited
+    waited = seconds_without_core(pid) - waited
     print(
         f"{what}: {answered.per_second:,.0f} requests/s from {job.connections} connections, {micros:.0f} µs of "
         f"processor time each, p50 {answered.p50_ms:.2f} ms, p99 {answered.p99_ms:.2f} ms, "
-        f"worst {answered.worst_ms:.1f} ms, {waited / answered.seconds:.1%} of the time without a core "
+        f"worst {answered.worst_ms:.1f} ms; {waited / answered.seconds:.1%} of the time without a core, the asker "
+        f"{answered.without_core:.1%} "
         f"{_only(answered, '200')}",
         flush=True,
     )
@@ -143,11 +144,6 @@ def _cpu_seconds(pid: int) -> float:
     """Processor time of a process, its threads included."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _seconds_without_core(pid: int) -> float:
-    """How long its loop was ready to run while others ran."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
 # Records of credit-status.
