@@ -140,7 +140,7 @@ class TopicFollower(ABC):
             for record in records[begin : begin + _AT_A_TIME]:
                 try:
                     self.take(record)
-                except (ValueError, TypeError, KeyError, IndexError) as error:
+                except (ValueError, TypeError, LookupError, RecursionError) as error:
                     where = f"{self._topic}[{record.partition}] offset {record.offset}"
                     logger.error("%s is passed over: %s", where, error)
             await asyncio.sleep(0)  # whoever asks meanwhile is answered

@@ -98,9 +98,14 @@ class AnswerDesk:
     def _hear(self, record: Any) -> None:
         if not self._waiting:
             return
-        event = msgspec.json.decode(record.value)
-        data = event["data"]
-        waiting = self._waiting.get((data["org_id"], data.get("command_id", "")))
+        try:
+            event = msgspec.json.decode(record.value)
+            data = event["data"]
+            waiting = self._waiting.get((data["org_id"], data.get("command_id", "")))
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            where = f"account-events[{record.partition}] offset {record.offset}"
+            logger.error("%s is passed over: %s", where, error)
+            return
         if waiting is None or event["type"] not in _ANSWERS:
             return
         for answer in list(waiting):
