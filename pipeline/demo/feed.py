@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from pipeline.engine.partitioning import partition_of
-from pipeline.importers.command import outgoing
+from pipeline.importers.importing import outgoing
 from pipeline.importers.people import PEOPLE, Person
 from pipeline.publisher import Outgoing
 from pipeline.topics import ACCOUNT_COMMANDS, USAGE_EVENTS

@@ -6,25 +6,25 @@ Format: https://docs.litellm.ai/docs/proxy/cost_tracking, and schema.prisma of l
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from pipeline.importers.readings import NoUsage, Reading, documents, instant, uncached
+from pipeline.importers.readings import Format, NoUsage, Reading, instant, records, uncached
 
 SOURCE = "litellm"
 
 
-def read(path: Path) -> Iterator[Reading | NoUsage]:
+def read(file: BinaryIO) -> Iterator[Reading | NoUsage]:
     """The rows of an array, of `data` in an answer of /spend/logs/v2, or one a line."""
-    for document in documents(path):
-        rows = document.get("data", [document]) if isinstance(document, dict) else document
-        for row in rows:
-            try:
-                yield _reading(row)
-            except NoUsage as none:
-                yield none
-            except (KeyError, TypeError, AttributeError, ValueError) as error:
-                yield NoUsage(f"no row of spend logs: {type(error).__name__} {error}")
+    for row in records(file, "data"):
+        try:
+            yield row if isinstance(row, NoUsage) else _reading(row)
+        except NoUsage as none:
+            yield none
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            yield NoUsage(f"no row of spend logs: {type(error).__name__} {error}")
+
+
+LITELLM = Format("*.json*", read)
 
 
 def _reading(row: dict[str, Any]) -> Reading:

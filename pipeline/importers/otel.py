@@ -6,28 +6,37 @@ spans do not say. Format: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen
 """
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from pipeline.importers.readings import NoUsage, Reading, documents, uncached
+from pipeline.importers.readings import Format, NoUsage, Reading, records, uncached
 
 SOURCE = "opentelemetry"
+_FOREVER_MICROS = 2**62
 REQUESTS = ("chat", "text_completion", "generate_content")
 
 
-def read(path: Path) -> Iterator[Reading | NoUsage]:
+def read(file: BinaryIO) -> Iterator[Reading | NoUsage]:
     """The spans of one export, or of one a line."""
-    for document in documents(path):
-        for resource in document.get("resourceSpans", ()):
+    for resource in records(file, "resourceSpans"):
+        if isinstance(resource, NoUsage):
+            yield resource
+            continue
+        try:
             about = _attributes(resource.get("resource") or {})
-            for scope in resource.get("scopeSpans", ()):
-                for span in scope.get("spans", ()):
-                    try:
-                        yield _reading(span, about)
-                    except NoUsage as none:
-                        yield none
-                    except (KeyError, TypeError, ValueError) as error:
-                        yield NoUsage(f"no GenAI span: {type(error).__name__} {error}")
+            spans = [span for scope in resource.get("scopeSpans", ()) for span in scope.get("spans", ())]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            yield NoUsage(f"no spans of a resource: {type(error).__name__} {error}")
+            continue
+        for span in spans:
+            try:
+                yield _reading(span, about)
+            except NoUsage as none:
+                yield none
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                yield NoUsage(f"no GenAI span: {type(error).__name__} {error}")
+
+
+OTEL = Format("*.json*", read)
 
 
 def _reading(span: dict[str, Any], about: dict[str, Any]) -> Reading:
@@ -39,13 +48,16 @@ def _reading(span: dict[str, Any], about: dict[str, Any]) -> Reading:
         raise NoUsage("no usage: a request that failed")
     read_tokens = said.get("gen_ai.usage.cache_read.input_tokens", 0)
     written = said.get("gen_ai.usage.cache_creation.input_tokens", 0)
+    occurred_at_micros = int(span["startTimeUnixNano"]) // 1_000
+    if not 0 < occurred_at_micros < _FOREVER_MICROS:
+        raise NoUsage("no time of its own")
     return {
         "event_id": f"{span['traceId']}:{span['spanId']}",
         "source": SOURCE,
         "user_id": said.get("user.id") or said.get("enduser.id"),
         "product": said.get("service.name"),
         "model": said.get("gen_ai.response.model") or said["gen_ai.request.model"],
-        "occurred_at_micros": int(span["startTimeUnixNano"]) // 1_000,
+        "occurred_at_micros": occurred_at_micros,
         "input_tokens": uncached(said.get("gen_ai.usage.input_tokens", 0), read_tokens, written),
         "output_tokens": said.get("gen_ai.usage.output_tokens", 0),
         "cache_read_tokens": read_tokens,
