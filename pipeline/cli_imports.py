@@ -1,4 +1,4 @@
-"""The commands `usage-credits import claude-code | litellm | otel | anthropic-usage | csv`: arguments in; an import out."""
+"""The commands `usage-credits import …`, one for each kind of file: arguments come in; calls of the importer go out."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -28,6 +28,7 @@ from schemas.commands import (
     SetCredits,
     SetOrganizationLimit,
 )
+from schemas.contacts import Contact
 from schemas.dead_letters import MAX_RECORD_BYTES, Reason
 from schemas.instants import MICROS_PER_DAY, MICROS_PER_MINUTE, MICROS_PER_SECOND, format_instant, parse_instant
 from schemas.usage import UsageEvent
@@ -91,6 +92,16 @@ def story() -> Iterator[Outgoing]:
     yield command_record(_limit("bruno-lifts-limit", "1000.00", member), MEMBER_TRIES)
     owner = {"org_id": "northwind", "actor": Actor(kind="user", id="nadia")}
     yield command_record(_limit("raise-northwind", RAISED_USD, owner), OWNER_RAISES)
+
+
+def contacts() -> Iterator[tuple[tuple[str, str], Contact]]:
+    """(organisation, member) and how to reach them, of everybody who is registered; of a domain that nobody has."""
+    for org_id, user_id in [(person.org_id, person.user_id) for person in PEOPLE] + [("lumen", "lena")]:
+        email = f"{user_id}@{org_id}.example"
+        yield (
+            (org_id, user_id),
+            Contact(email=email, display_name=user_id.title(), changed={"email": 1, "display_name": 1}),
+        )
 
 
 def command_record(command: Command, arrival_micros: int) -> Outgoing:

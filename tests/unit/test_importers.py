@@ -1,6 +1,8 @@
 """Usage that other tools have recorded: small files in their own formats in, exactly these events out (R8, R9, R14)."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipeline.cli import main
+from pipeline.errors import Mendable
+from pipeline.importers import readings
 from pipeline.importers.anthropic_usage import ANTHROPIC_USAGE, cost_picousd
 from pipeline.importers.csv_file import csv_format
 from pipeline.importers.importing import find
@@ -120,6 +124,82 @@ def test_what_was_sent_is_known_by_all_that_decides_it(spoils: str) -> None:
     assert digest() != others[spoils]
 
 
+def test_a_line_in_two_files_is_one_request_and_two_equal_lines_of_a_file_are_two(tmp_path: Path) -> None:
+    """Exports overlap."""
+    line = "2026-09-14T10:00:00Z,claude-sonnet-4-6"
+    for name, lines in (("a.csv", [line, line]), ("b.csv", [line])):
+        (tmp_path / name).write_text("\n".join(["occurred_at,model", *lines]))
+    ids = [event.event_id for event in read(csv_format({}, input_includes_cached=False), tmp_path)[0]]
+    first, second = sorted(set(ids))
+    assert sorted(ids) == [first, first, second]
+
+
+ROWS = json.loads((FILES / "litellm_spend_logs.json").read_text())["data"]
+WAYS = {
+    "array": json.dumps(ROWS),
+    "object": json.dumps({"total": 4, "data": ROWS}),
+    "array over lines": json.dumps(ROWS, indent=2),
+    "object over lines": json.dumps({"data": ROWS}, indent=2),
+    "lines": "".join(json.dumps(row) + "\n" for row in ROWS),
+    "lines of arrays": "\n" + "\n\n".join(json.dumps([row]) for row in ROWS),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_json_may_be_put_down_in_many_ways(way: str, tmp_path: Path) -> None:
+    (file := tmp_path / "rows.json").write_text(WAYS[way])
+    assert read(LITELLM, file)[0] == read(LITELLM, "litellm_spend_logs.json")[0]
+
+
+@pytest.mark.parametrize("way", ["array", "object"])
+def test_a_document_in_one_line_too_long_to_be_looked_at_is_read_all_the_same(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readings, "_MOST_LINE_BYTES", 10)
+    (file := tmp_path / "rows.json").write_text(WAYS[way])
+    assert [event.event_id for event in read(LITELLM, file)[0]] == ["chatcmpl-8f1e2d", "chatcmpl-9a0b1c"]
+
+
+def test_a_bad_line_is_counted_and_the_others_go_on(tmp_path: Path) -> None:
+    (file := tmp_path / "rows.jsonl").write_text("\n".join([json.dumps(ROWS[0]), '{"request_id": "cut', "7"]))
+    events, skipped = read(LITELLM, file)
+    assert len(events) == 1
+    assert sorted(skipped) == [
+        "a line is no JSON",
+        "no row of spend logs: AttributeError 'int' object has no attribute 'get'",
+    ]
+
+
+@pytest.mark.parametrize("text", ['{"rows": [\n]}', '[{"request_id": "cut', "[\n\xff]", "time,model"])
+def test_a_file_of_another_kind_is_told_by_its_name(text: str, tmp_path: Path) -> None:
+    (file := tmp_path / "rows.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(Mendable, match=r"rows\.json: (not JSON|neither an array)"):
+        read(LITELLM, file)
+
+
+def test_half_a_character_is_no_event(tmp_path: Path) -> None:
+    (file := tmp_path / "rows.json").write_text(json.dumps([ROWS[0] | {"request_id": "\ud800"}]))
+    events, skipped = read(LITELLM, file)
+    assert (events, len(skipped)) == ([], 1)
+
+
+def test_memory_stays_flat_whatever_the_size(tmp_path: Path) -> None:
+    """200 MB in one line, 40,000 requests in no order, by a process that may have 160 MB for all its data."""
+    row = json.dumps(ROWS[1] | {"messages": "x" * 4_500})
+    with (tmp_path / "rows.json").open("w") as file:
+        for number in range(40_000):
+            another = row.replace("chatcmpl-9a0b1c", f"r-{number}").replace("18:14:00", f"{number * 7 % 24:02}:14:00")
+            file.write(("[" if number == 0 else ",") + another)
+        file.write("]")
+    assert (tmp_path / "rows.json").stat().st_size > 190_000_000
+    command = "import resource, sys; resource.setrlimit(resource.RLIMIT_DATA, (160_000_000, 160_000_000)); "
+    command += "from pipeline.cli import main; main(sys.argv[1:])"
+    arguments = ["import", "litellm", str(tmp_path), "--org-id", "acme", "--product", "api", "--dry-run", "--json"]
+    done = subprocess.run([sys.executable, "-c", command, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["events"] == 40_000
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -146,9 +226,8 @@ def test_a_dry_run_says_what_there_is_and_what_it_costs() -> None:
     # Sonnet 4.6, dollars per million: input 3, output 15, reads 0.30, writes 3.75 and 6; a search is a cent.
     cost = 1_000 * 3 + 500 * 15 + 90_000 * 0.3 + 6_000 * 3.75 + 4_000 * 6 + 20_000 + 100 * 3 + 50 * 15
     assert cost == 105_050
-    assert (
-        "2 events of 2 records, 2026-09-14T18:13:42.617Z to 2026-09-14T18:14:00.123Z; nothing was sent" in result.stdout
-    )
+    assert "2 events of 2 records, 2026-09-14T18:13:42.617Z to 2026-09-14T18:14:00.123Z" in result.stdout
+    assert "nothing was sent" in result.stdout
     assert "$0.10505" in result.stdout
     assert "1 × no event: answered from LiteLLM's own cache" in " ".join(result.stdout.split())
 
