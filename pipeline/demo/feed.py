@@ -97,11 +97,8 @@ def story() -> Iterator[Outgoing]:
 def contacts() -> Iterator[tuple[tuple[str, str], Contact]]:
     """(organisation, member) and how to reach them, of everybody who is registered; of a domain that nobody has."""
     for org_id, user_id in [(person.org_id, person.user_id) for person in PEOPLE] + [("lumen", "lena")]:
-        email = f"{user_id}@{org_id}.example"
-        yield (
-            (org_id, user_id),
-            Contact(email=email, display_name=user_id.title(), changed={"email": 1, "display_name": 1}),
-        )
+        said = {"email": f"{user_id}@{org_id}.example", "display_name": user_id.title()}
+        yield (org_id, user_id), Contact.model_validate({**said, "changed": dict.fromkeys(said, 1)})
 
 
 def command_record(command: Command, arrival_micros: int) -> Outgoing:

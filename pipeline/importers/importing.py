@@ -78,7 +78,7 @@ class Found:
             yield
 
     def events(self, after: int = 0) -> Iterator[tuple[int, UsageEvent]]:
-        """Each event in the order of time, with its place among the readings from 1 on; those up to `after` are left out."""
+        """Events in the order of time, each with its place among the readings from 1 on; none up to `after`."""
         complete = self._kind.complete(self._told)
         for place, reading in enumerate(map(complete, self._spool), start=1):
             if place <= after:

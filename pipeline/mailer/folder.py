@@ -1,4 +1,4 @@
-"""Mails come in; each lies in a folder as two files, for mail programs and for browsers: to try things out without SMTP."""
+"""Mails come in; each lies in a folder as two files, for mail programs and for browsers: to try things out."""
 
 import re
 from email.headerregistry import Address

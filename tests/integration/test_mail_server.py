@@ -1,4 +1,4 @@
-"""Where mails leave: what a mail server says, and what that means for the mail (real servers, on loopback); a folder."""
+"""Where mails leave: what real mail servers say, and what that means for a mail; and a folder in place of one."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,13 +38,13 @@ def settings_of(inbox: Inbox, **more: Any) -> Settings:
     return Settings(**named | {"smtp_security": "none"} | more)
 
 
-async def send(settings: Settings) -> None:
+async def send(settings: Settings, address: str = MIA) -> None:
     notice = notice_of(envelope(breach("acme")))
     assert notice is not None
     letter = letter_of(notice, lambda user_id: None)
     outlet = outlet_of(settings)
     try:
-        await outlet.send(message_of(letter, "id-1", outlet.sender, Contact(email=MIA), None), MIA)
+        await outlet.send(message_of(letter, "id-1", outlet.sender, Contact(email=address), None), address)
     finally:
         await outlet.close()
 
@@ -71,6 +71,15 @@ async def test_what_is_said_of_an_address_ends_or_puts_off_that_mail(answer: str
             await send(settings_of(inbox))
         assert answer[:3] in str(error.value)
         assert answer[4:] not in str(error.value)
+
+
+@pytest.mark.parametrize("address", ["a..b@example.com", ".a@example.com", "a.@x", "!#$%&'*+/=?^_`{|}~-@example.com"])
+async def test_every_address_that_a_contact_may_have_gets_its_mail(address: str) -> None:
+    """HTML's e-mail fields take more than standard mail headers do without quotes."""
+    async with served(Inbox()) as inbox:
+        await send(settings_of(inbox), address)
+        assert inbox.asked == [address]
+        assert len(inbox.mails) == 1
 
 
 async def test_what_is_wrong_with_us_is_held_against_no_mail(tmp_path: Path) -> None:
