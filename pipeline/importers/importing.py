@@ -186,8 +186,8 @@ async def _send(found: Found, again: bool) -> tuple[int, int]:
 
     sent = await publish(settings, records(), on_sent)
     if sent and settings.mode == "replay":
-        # There only what a later record or a tick lies behind is processed.
-        await publish(settings, [], ticks_at_micros=last_micros // 1_000 * 1_000)
+        # There a record is processed once a later one, or a tick, lies in both inputs; Kafka's times are milliseconds.
+        await publish(settings, [], ticks_at_micros=(last_micros // 1_000 + 1) * 1_000)
     tell(len(found))
     return sent, before
 

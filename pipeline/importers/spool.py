@@ -46,7 +46,7 @@ class Spool:
 
     def add(self, file: int, reading: Reading) -> None:
         """Keep a reading of the file of this number."""
-        body = json.dumps(reading, separators=(",", ":")).encode()
+        body = json.dumps(reading, separators=(",", ":"), sort_keys=True).encode()
         self._digest.update(body + b"\n")
         self.added += 1
         event_id = str(reading["event_id"]).encode(errors="surrogatepass")
