@@ -93,7 +93,7 @@ async def test_what_another_kafka_has_this_one_has_not(
 async def test_a_run_that_is_killed_is_taken_up_again_and_each_event_is_charged_once(
     settings: Settings, tmp_path: Path
 ) -> None:
-    count, at = 20_000, micros(BEGINS)
+    count, at = 10_000, micros(BEGINS)
     file = requests(tmp_path, count)
     commands = [as_json(one) for one in (register(), set_credits(), add_member())]
     await publish(settings, [Outgoing(ACCOUNT_COMMANDS.name, b"acme", one, at - 1_000_000) for one in commands])
