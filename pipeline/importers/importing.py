@@ -30,7 +30,7 @@ from pipeline.topics import USAGE_EVENTS
 from pipeline.topics_admin import check_topics
 from schemas.usage import UsageEvent, cloud_event
 
-TELL_EVERY = 1_000
+_TELL_EVERY = 1_000
 """After so many records how far it is is told again."""
 
 _BYTES_PER_MB = 1_000_000
@@ -88,6 +88,15 @@ class Found:
             except NoUsage as none:
                 self.skipped[str(none)] += 1
 
+    def watched_events(self, doing: str) -> Iterator[UsageEvent]:
+        """All events, and how many of them are done is shown."""
+        tell = self.teller(doing, len(self))
+        for place, event in self.events():
+            yield event
+            if place % _TELL_EVERY == 0:
+                tell(place)
+        tell(len(self))
+
     def teller(self, doing: str, total: int) -> Callable[[int], None]:
         """What hears how much is done, and shows it if there is a progress bar."""
         if self._progress is None:
@@ -111,17 +120,18 @@ def find(kind: Format, paths: Iterable[Path], told: Told, progress: Progress | N
     files = find_files(kind, paths)
     found = Found(kind, told, progress)
     sizes = [path.stat().st_size for path in files]
-    tell = found.teller("reading, MB", sum(sizes) // _BYTES_PER_MB)
+    whole_mb = -(-sum(sizes) // _BYTES_PER_MB)
+    tell = found.teller("reading, MB", whole_mb)
     try:
         for number, path in enumerate(files):
             with path.open("rb") as file:
                 try:
                     for step, _ in enumerate(found.read(number, file)):
-                        if step % TELL_EVERY == 0:
+                        if step % _TELL_EVERY == 0:
                             tell((sum(sizes[:number]) + file.tell()) // _BYTES_PER_MB)
                 except ValueError as error:
                     raise Mendable(f"{path}: {error}") from None
-        tell(sum(sizes) // _BYTES_PER_MB)
+        tell(whole_mb)
         yield found
     finally:
         found.close()
@@ -208,13 +218,10 @@ def _take_note(note: Path, place: int) -> None:
 
 def write(found: Found, out: BinaryIO) -> int:
     """The events as NDJSON; returns how many."""
-    tell = found.teller("printing, records", len(found))
     count = 0
-    for place, event in found.events():
+    for event in found.watched_events("printing, records"):
         out.write(outgoing(event).value + b"\n")
         count += 1
-        if place % TELL_EVERY == 0:
-            tell(place)
     out.flush()
     return count
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.domain.pricing import NoPrice, price_usage
-from pipeline.importers.importing import TELL_EVERY, Found
+from pipeline.importers.importing import Found
 from pipeline.price_book import load_price_book
 from pipeline.screen import console, table
 from schemas.instants import MICROS_PER_DAY, format_instant
@@ -58,10 +58,7 @@ def summarize(found: Found, horizon_days: int) -> Summary:
     """What is there, priced by the packaged price book."""
     book, summary = load_price_book(), Summary(found.records)
     oldest_micros = time.time_ns() // 1_000 - horizon_days * MICROS_PER_DAY
-    tell = found.teller("adding up, records", len(found))
-    for place, event in found.events():
-        if place % TELL_EVERY == 0:
-            tell(place)
+    for event in found.watched_events("adding up, records"):
         at_micros = event.occurred_at_micros
         summary.first_micros = at_micros if summary.first_micros is None else summary.first_micros
         summary.last_micros = at_micros
