@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, BinaryIO
 
 from pipeline.domain.pricing import PriceBook
-from pipeline.importers.readings import Format, NoUsage, Reading, identity, instant, records
+from pipeline.importers.readings import Format, NoUsage, Reading, each, identity, instant, records
 from pipeline.price_book import load_price_book
 from schemas.money import PICOUSD_PER_CENT
 
@@ -38,22 +38,8 @@ _GROUPS = (
 
 def read(file: BinaryIO) -> Iterator[Reading | NoUsage]:
     """The results of all buckets of one answer, or of one page a line."""
-    for bucket in records(file, "data"):
-        if isinstance(bucket, NoUsage):
-            yield bucket
-            continue
-        try:
-            starting_at, results = bucket["starting_at"], bucket["results"]
-        except (KeyError, TypeError) as error:
-            yield NoUsage(f"no bucket of a usage report: {type(error).__name__} {error}")
-            continue
-        for result in results:
-            try:
-                yield from _readings(starting_at, result)
-            except NoUsage as none:
-                yield none
-            except (KeyError, TypeError, ValueError) as error:
-                yield NoUsage(f"no result of a usage report: {type(error).__name__} {error}")
+    results = each(records(file, "data"), _results, "no bucket of a usage report")
+    return each(results, _readings, "no result of a usage report")
 
 
 ANTHROPIC_USAGE = Format("*.json*", read)
@@ -72,7 +58,14 @@ def cost_picousd(file: BinaryIO) -> int:
     return int(cents * PICOUSD_PER_CENT)
 
 
-def _readings(starting_at: str, result: dict[str, Any]) -> Iterator[Reading]:
+def _results(bucket: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each result, with the time at which its bucket begins."""
+    for result in bucket["results"]:
+        yield bucket["starting_at"], result
+
+
+def _readings(one: tuple[str, dict[str, Any]]) -> Iterator[Reading]:
+    starting_at, result = one
     if not result.get("model"):
         raise NoUsage("not grouped by model: export the report again with group_by[]=model")
     written = result.get("cache_creation") or {}

@@ -9,6 +9,7 @@
 
 import asyncio
 import json
+import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from schemas.usage import UsageEvent, cloud_event
 _TELL_EVERY = 1_000
 """After so many records how far it is is told again."""
 
+_MOST_REASONS = 100
 _BYTES_PER_MB = 1_000_000
 _HINTS = {
     "org_id": "; say --org-id",
@@ -72,7 +74,7 @@ class Found:
         """Take in the file of this number, one record a step."""
         for reading in self._kind.read(file):
             if isinstance(reading, NoUsage):
-                self.skipped[str(reading)] += 1
+                self._skip(reading)
             else:
                 self._spool.add(number, reading)
             yield
@@ -86,7 +88,12 @@ class Found:
             try:
                 yield place, _event(reading, self._told)
             except NoUsage as none:
-                self.skipped[str(none)] += 1
+                self._skip(none)
+
+    def _skip(self, none: NoUsage) -> None:
+        why = str(none)
+        # Texts may name values, which may all differ.
+        self.skipped[why if why in self.skipped or len(self.skipped) < _MOST_REASONS else "for other reasons"] += 1
 
     def watched_events(self, doing: str) -> Iterator[UsageEvent]:
         """All events, and how many of them are done is shown."""
@@ -114,7 +121,7 @@ def find(kind: Format, paths: Iterable[Path], told: Told, progress: Progress | N
     """What all files hold, a folder's files included.
 
     Raises:
-        Mendable: a file cannot be read as one of this kind; says which.
+        Mendable: a file cannot be read as one of this kind, and which; or there is no room for what was read.
         FileNotFoundError: a path is not there, or its folder holds no such file.
     """
     files = find_files(kind, paths)
@@ -133,6 +140,8 @@ def find(kind: Format, paths: Iterable[Path], told: Told, progress: Progress | N
                     raise Mendable(f"{path}: {error}") from None
         tell(whole_mb)
         yield found
+    except sqlite3.OperationalError as error:
+        raise Mendable(f"no temporary file for what was read: {error}; TMPDIR names another folder for it") from None
     finally:
         found.close()
 
@@ -191,13 +200,15 @@ async def _send(found: Found, again: bool) -> tuple[int, int]:
 
     def on_sent(count: int) -> None:
         for place in [places.popleft() for _ in range(count)][-1:]:
-            _take_note(note, place)
+            # The last one is sent again, unless all of it came to its end: so a tick that was missed is made up for.
+            _take_note(note, place - 1)
             tell(place)
 
     sent = await publish(settings, records(), on_sent)
     if sent and settings.mode == "replay":
         # There a record is processed once a later one, or a tick, lies in both inputs; Kafka's times are milliseconds.
         await publish(settings, [], ticks_at_micros=(last_micros // 1_000 + 1) * 1_000)
+    _take_note(note, len(found))
     tell(len(found))
     return sent, before
 

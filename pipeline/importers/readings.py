@@ -5,7 +5,7 @@ funding may be missing. Source: docs/rules.md R8, R9, R14.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, BinaryIO
@@ -91,6 +91,24 @@ def records(file: BinaryIO, array: str) -> Iterator[Any]:
                 yield from listed
             case document:
                 yield document
+
+
+def each(things: Iterable[Any], made: Callable[[Any], Iterable[Any]], otherwise: str) -> Iterator[Any]:
+    """What is made of each; a NoUsage stays one, and what is not of the shape that its format has becomes one.
+
+    Args:
+        otherwise: what to call it then.
+    """
+    for thing in things:
+        try:
+            if isinstance(thing, NoUsage):
+                yield thing
+            else:
+                yield from made(thing)
+        except NoUsage as none:
+            yield none
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            yield NoUsage(f"{otherwise}: {type(error).__name__} {error}")
 
 
 def _parsed(text: bytes) -> Any:

@@ -1,6 +1,7 @@
 """Usage that other tools have recorded: small files in their own formats in, exactly these events out (R8, R9, R14)."""
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -170,6 +171,35 @@ def test_a_bad_line_is_counted_and_the_others_go_on(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("kind", "lines"),
+    [
+        (LITELLM, [7, "x", {}, {"request_id": "r", "prompt_tokens": "many", "model": 1, "startTime": "x"}]),
+        (OTEL, [7, {"resourceSpans": [7, {"scopeSpans": 7}, {"scopeSpans": [{"spans": [7, {}]}]}]}]),
+        (ANTHROPIC_USAGE, [7, {"data": [7, {}, {"starting_at": "x", "results": [7, {}]}]}]),
+    ],
+)
+def test_records_of_any_other_shape_are_counted_one_by_one(kind: Format, lines: list[Any], tmp_path: Path) -> None:
+    (file := tmp_path / "odd.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    events, skipped = read(kind, file)
+    assert (events, sum(skipped.values()) >= 4) == ([], True), skipped
+
+
+def test_of_reasons_that_all_differ_only_some_are_remembered(tmp_path: Path) -> None:
+    (file := tmp_path / "rows.csv").write_text("\n".join(["occurred_at", *(f"day {number}" for number in range(500))]))
+    _, skipped = read(csv_format({}, input_includes_cached=False), file)
+    assert (len(skipped), skipped["for other reasons"]) == (101, 400)
+
+
+def test_without_room_on_the_disk_it_is_a_sentence(tmp_path: Path) -> None:
+    """As on a full disk: no file of this process may grow beyond 1 MB."""
+    row = json.dumps(ROWS[1] | {"user": "x" * 2_000})  # that much is kept until it is known to be too long
+    (tmp_path / "rows.jsonl").write_text((row + "\n") * 15_000)
+    done = limited("RLIMIT_FSIZE", 1_000_000, tmp_path)
+    assert done.returncode == 1
+    assert re.search(r"no temporary file for what was read: .*disk.*; TMPDIR names another folder", done.stderr)
+
+
 @pytest.mark.parametrize("text", ['{"rows": [\n]}', '[{"request_id": "cut', "[\n\xff]", "time,model"])
 def test_a_file_of_another_kind_is_told_by_its_name(text: str, tmp_path: Path) -> None:
     (file := tmp_path / "rows.json").write_bytes(text.encode("latin-1"))
@@ -192,10 +222,7 @@ def test_memory_stays_flat_whatever_the_size(tmp_path: Path) -> None:
             file.write(("[" if number == 0 else ",") + another)
         file.write("]")
     assert (tmp_path / "rows.json").stat().st_size > 190_000_000
-    command = "import resource, sys; resource.setrlimit(resource.RLIMIT_DATA, (160_000_000, 160_000_000)); "
-    command += "from pipeline.cli import main; main(sys.argv[1:])"
-    arguments = ["import", "litellm", str(tmp_path), "--org-id", "acme", "--product", "api", "--dry-run", "--json"]
-    done = subprocess.run([sys.executable, "-c", command, *arguments], capture_output=True, text=True)
+    done = limited("RLIMIT_DATA", 160_000_000, tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["events"] == 40_000
 
@@ -269,6 +296,15 @@ def test_events_can_be_printed_and_are_what_the_ledger_takes() -> None:
 def test_what_cannot_be_is_a_sentence(arguments: tuple[str, ...], exit_code: int, says: str) -> None:
     result = run(arguments[0], str(FILES / arguments[1]), *arguments[2:])
     assert (result.exit_code, says in result.stderr) == (exit_code, True), result.stderr
+
+
+def limited(limit: str, value: int, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """A dry run by a process that may have no more than that."""
+    command = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    command += f"resource.setrlimit(resource.{limit}, ({value}, {value})); "
+    command += "from pipeline.cli import main; main(sys.argv[1:])"
+    arguments = ["import", "litellm", str(folder), "--org-id", "acme", "--product", "api", "--dry-run", "--json"]
+    return subprocess.run([sys.executable, "-c", command, *arguments], capture_output=True, text=True)
 
 
 def document(command: str, file: str, *arguments: str) -> dict[str, Any]:
