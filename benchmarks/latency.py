@@ -119,13 +119,13 @@ async def measure(settings: Settings, load: Load, *, with_sink: bool = False) ->
         AssertionError: a breach is missing, or was caused by another event.
     """
     crossings = load.crossings()
-    await _fill(settings, load, crossings)
+    await fill(settings, load, crossings)
     workers = [Worker(settings, name=name) for name in (("ledger", "sink") if with_sink else ("ledger",))]
     seen = Seen()
     try:
         await ledger_has_read_everything(settings, lambda _read, _there: None, lambda: _check_run(workers))
         async with _watched(settings, seen, with_rows=with_sink):
-            generator = multiprocessing.get_context("spawn").Process(target=_generate, args=(settings, load))
+            generator = multiprocessing.get_context("spawn").Process(target=generate, args=(settings, load))
             generator.start()
             await asyncio.to_thread(generator.join)
             await asyncio.sleep(_SETTLE_SECONDS)
@@ -140,7 +140,8 @@ async def measure(settings: Settings, load: Load, *, with_sink: bool = False) ->
 # What is used.
 
 
-async def _fill(settings: Settings, load: Load, crossings: dict[int, int]) -> None:
+async def fill(settings: Settings, load: Load, crossings: dict[int, int]) -> None:
+    """Topics and accounts; `crossings`: a limit of so many cents for these members."""
     await create_topics(settings)
     job = Job(0, load.organizations, load.members)
     commands = ((org_id, value) for org_id, value in job.commands() if b"set_organization_limit" not in value)
@@ -160,7 +161,8 @@ def _limit(load: Load, member: int, cents: int) -> bytes:
     return json.dumps(command).encode()
 
 
-def _generate(settings: Settings, load: Load) -> None:
+def generate(settings: Settings, load: Load) -> None:
+    """Produce the load; for a process of its own."""
     asyncio.run(_send(settings, load))
 
 
