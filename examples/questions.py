@@ -7,6 +7,7 @@ Any client of ClickHouse does; docs/analysts.md has more questions, and says wha
 
 import os
 from collections.abc import Sequence
+from decimal import Decimal
 
 import clickhouse_connect
 
@@ -32,9 +33,14 @@ QUESTIONS = {
 }
 
 
+def text(cell: object) -> str:
+    """Money with all its digits."""
+    return "" if cell is None else f"{cell:f}" if isinstance(cell, Decimal) else str(cell)
+
+
 def table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Columns as wide as what is in them."""
-    lines = [names, *(["" if cell is None else f"{cell}" for cell in row] for row in rows)]
+    lines = [names, *(list(map(text, row)) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 

@@ -6,6 +6,7 @@ anything; if it cannot be, it fails until a list below says why.
 """
 
 import csv
+import json
 import os
 import re
 import signal
@@ -26,7 +27,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
 
 class Excused(NamedTuple):
-    """Commands of a page that match a pattern are not run here; why, or by which test they are."""
+    """Commands of a page that match a pattern are not run here: what is typed and, in the next lines, what is shown."""
 
     page: str
     pattern: str
@@ -39,13 +40,50 @@ EXCUSED = (
     Excused("README.md", r"usage-credits up --demo", "what runs here is started so"),
     Excused("pipeline/gate/README.md", r"usage-credits up --demo", "what runs here is started so"),
     Excused("docs/analysts.md", r"usage-credits (query|export) (?!.*var/demo)", "run by test_analysts.py"),
+    Excused("docs/analysts.md", r".* --data-dir var/demo", "takes what `make demo` leaves: run by test_proof.py"),
     Excused("docs/billing.md", r"usage-credits ", "run by test_invoices.py"),
     Excused("docs/benchmarks.md", r"make bench-all|python -m benchmarks all", "half an hour, in other environments"),
-    Excused("docs/reliability.md", r"make (fuzz|chaos)|usage-credits chaos", "minutes; test_fuzz.py, test_chaos.py"),
+    Excused(
+        "docs/reliability.md",
+        r"make (fuzz|chaos)|python -m tests.fuzz|usage-credits chaos",
+        "test_fuzz.py, test_chaos.py",
+    ),
+    Excused("docs/operations.md", r"export KAFKA_BOOTSTRAP_SERVERS=kafka-1", "names servers of a cluster"),
+    Excused(
+        "docs/operations.md", r"kafka-configs.sh|.*ledger-2|kill ", "takes a Kafka with users: test_secured_parts.py"
+    ),
+    Excused("docs/operations.md", r"usage-credits topics --check", "the old user is refused: test_secured_parts.py"),
+    Excused("docs/operations.md", r"grep ", "logs as JSON: test_gate_logs.py looks by the same ids"),
+    Excused("docs/operations.md", r"clickhouse-client", "takes a server; test_sink_service.py drops a database"),
+    Excused("docs/operations.md", r"usage-credits (topics\ncreated|prove\n46 events)", "tried with two versions"),
+    Excused(
+        "docs/operations.md",
+        r"usage-credits (dead-letters.*|query .*)\n.*(927ca|1 dead|opus-9)",
+        "with two price books",
+    ),
+    Excused("docs/operations.md", r"usage-credits invoice", "takes a month's end: test_invoices.py"),
+    Excused("docs/operations.md", r"usage-credits rebuild", "run by test_rebuild_live.py"),
 )
 
-ENDLESS = re.compile(r"usage-credits (ledger|sink|gate|mailer|prove .*--every)|python examples/(payments|breaches)")
-"""What runs until it is told to end. It must show what its page shows, and still run at the end of its block."""
+
+class Endless(NamedTuple):
+    """What runs until it is told to end, and what it says once it does, if its page shows no more."""
+
+    pattern: str
+    sign: str
+
+
+ENDLESS = (
+    Endless(r"usage-credits ledger", "…Ledger]: Starting..."),
+    Endless(r"usage-credits sink", "…holding…"),
+    Endless(r"usage-credits gate", "…Uvicorn running on…"),
+    Endless(r"usage-credits mailer", "…mailing for…"),
+    Endless(r"usage-credits prove .*--every", "{…"),
+    Endless(r"python examples/(payments|breaches)", ""),
+)
+
+LOOKS = re.compile(r"usage-credits (query|status)|python examples/questions")
+"""What only looks, and may have looked too early: asked again until it shows what the page shows."""
 
 FIRST = "examples/README.md"
 """The page that makes the data which others look at."""
@@ -59,19 +97,18 @@ class Running:
     def __init__(self, text: str, folder: Path, environment: dict[str, str]) -> None:
         self.text = text
         self._output = folder / f"said-{time.monotonic_ns()}"
-        with self._output.open("wb") as output:
+        answers = folder / "answers"
+        answers.write_text("y\n")  # to what asks before it does something
+        with self._output.open("wb") as output, answers.open("rb") as typed:
             self.process = subprocess.Popen(
                 ["bash", "-o", "pipefail", "-c", text],
                 cwd=folder,
                 env=environment,
-                stdin=subprocess.PIPE,
+                stdin=typed,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        assert self.process.stdin is not None
-        self.process.stdin.write(b"y\n")  # to what asks before it does something
-        self.process.stdin.close()
 
     @property
     def said(self) -> str:
@@ -116,9 +153,13 @@ class Clone:
         self.environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(folder / "home"),
+            "SMTP_HOST": "127.0.0.1",
+            "MAIL_FROM": "usage@example.com",
             "PYTHONPATH": str(ROOT),
         }
         self.real: dict[str, str] = {}
+        self.started: list[Running] = []
+        self._run: set[str] = set()
         for name in ("docs", "examples", "tests", "Makefile"):
             (folder / name).symlink_to(ROOT / name)
         (folder / ".venv").symlink_to(sys.prefix)
@@ -140,13 +181,22 @@ class Clone:
         """Start a line as it is typed, with what can only be known here in place of what the page has."""
         for shown, here in self.real.items():
             text = text.replace(shown, here)
-        return Running(text, self.folder, self.environment)
+        if re.search(r"\bID\b", text):
+            text = re.sub(r"\bID\b", self._dead_letter(), text)
+        self.started.append(Running(text, self.folder, self.environment))
+        return self.started[-1]
 
-    def run(self, text: str) -> str:
-        """What a line says that ends well."""
-        running = self.start(text)
-        assert running.ended() == 0, running.said
-        return running.said
+    def _dead_letter(self) -> str:
+        """The id of one that waits."""
+        listing = self.start("usage-credits dead-letters list --open --limit 1 --json")
+        assert listing.ended() == 0, listing.said
+        return str(json.loads(listing.said)["dead_letters"][0]["dead_letter_id"])
+
+    def has_run(self, command: Command) -> bool:
+        """Whether the same was run before; what shows something is run again."""
+        before = bare(command.text) in self._run
+        self._run.add(bare(command.text))
+        return before and not command.printed
 
 
 @pytest.fixture(scope="module")
@@ -169,14 +219,20 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
         made.real |= {f"METRICS_PORT={port}": f"METRICS_PORT={free_port()}" for port in (9100, 9101, 9102)}
         yield made
     finally:
-        assert up.stop() == 0, up.said
+        codes = [running.stop() for running in reversed(made.started)]
+        assert codes[-1] == 0, up.said
+
+
+def bare(text: str) -> str:
+    """A command without settings before it, nor where it lies."""
+    return re.sub(r"^(\w+=('[^']*'|\S+) +)*(\.venv/bin/)?", "", text)
 
 
 def excuse(command: Command) -> str | None:
     """Why a command is not run here."""
-    text = command.text.removeprefix(".venv/bin/")
+    texts = [f"{text}\n{command.printed}" for text in (command.text.removeprefix(".venv/bin/"), bare(command.text))]
     return next(
-        (one.why for one in EXCUSED if one.page == command.page and re.match(one.pattern, text)),
+        (one.why for one in EXCUSED if one.page == command.page and any(re.match(one.pattern, text) for text in texts)),
         None,
     )
 
@@ -209,25 +265,30 @@ def test_every_command_runs(clone: Clone) -> None:
 
 def run_block(clone: Clone, block: list[Command]) -> Iterator[str]:
     """Go through a block as a reader does; what is endless runs until its end."""
-    endless: list[tuple[Command, Running]] = []
-    said_before = ""
+    endless: list[Running] = []
+    assigned = ""
     for command in block:
-        if excuse(command):
+        if excuse(command) or clone.has_run(command):
             continue
-        if re.match(r"(export )?\w+=\$?\S*(\(.*\))?$", command.text):
-            said_before += command.text + "\n"
+        if re.match(r"(export )?\w+=\$\(.*\)$", command.text):
+            assigned += command.text + "\n"
             continue
-        running = clone.start(said_before + command.text)
-        if ENDLESS.search(command.text):
-            endless.append((command, running))
-            if command.printed and not running.says(command.printed):
+        lasts = next((one for one in ENDLESS if re.match(one.pattern, bare(command.text))), None)
+        running = clone.start(assigned + command.text)
+        if lasts:
+            endless.append(running)
+            if not running.says(command.printed or lasts.sign):
                 yield f"{command.text}\n{running.said}"
             continue
         code = running.ended()
+        if LOOKS.match(bare(command.text)):
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while not shows(running.said, command.printed) and time.monotonic() < deadline:
+                running = clone.start(assigned + command.text)
+                code = running.ended()
         if code or not shows(running.said, command.printed):
             yield f"{command.text}: exit code {code}\n{running.said}"
-    for command, running in endless:
-        was_running = running.process.poll() is None
-        code = running.stop()
-        if code or not was_running:
-            yield f"{command.text}: exit code {code}\n{running.said}"
+    for running in endless:
+        is_running, code = running.process.poll() is None, running.stop()
+        if code or not is_running:
+            yield f"{running.text}: exit code {code}\n{running.said}"
