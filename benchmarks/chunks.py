@@ -24,11 +24,13 @@ class Costs:
 
     Attributes:
         event, transaction: of the worker's core.
+        organization: of the worker's core for each different organisation in a chunk: its cells, and what it is billed.
         broker_event, broker_transaction: of the brokers' core.
         commit: the least that passes between a chunk's end and the next one's beginning.
     """
 
     event: float
+    organization: float
     transaction: float
     broker_event: float
     broker_transaction: float
@@ -45,8 +47,11 @@ class Simulated(NamedTuple):
     p99_ms: float
 
 
-def simulate(rate: float, partitions: int, costs: Costs, seconds: float, seed: int = 1) -> Simulated:
-    """One worker with so many partitions and so many events a second, shared out evenly, arriving at random."""
+def simulate(
+    rate: float, partitions: int, costs: Costs, seconds: float, *, organizations: int = 1_000, seed: int = 1
+) -> Simulated:
+    """One worker with so many partitions and so many events a second, of organisations that are all as busy."""
+    here = organizations / partitions
     chance = random.Random(seed)
     rate_a_partition = rate / partitions
     cut = [0.0] * partitions  # up to when what arrived is taken
@@ -67,7 +72,8 @@ def simulate(rate: float, partitions: int, costs: Costs, seconds: float, seed: i
         taken = min(arrived, MAX_RECORDS)
         upto = since + (now - since) * taken / arrived
         cut[partition] = upto
-        work = (taken * costs.event + costs.transaction) / 1e6
+        different = here * -math.expm1(-taken / here)
+        work = (taken * costs.event + different * costs.organization + costs.transaction) / 1e6
         worker_free = max(now, worker_free) + work
         busy += work
         broker_free = max(worker_free, broker_free) + (taken * costs.broker_event + costs.broker_transaction) / 1e6
@@ -80,7 +86,7 @@ def simulate(rate: float, partitions: int, costs: Costs, seconds: float, seed: i
     return Simulated(
         events / transactions,
         transactions / seconds,
-        busy / seconds,
+        min(1.0, busy / seconds),
         _weighted(latencies, 0.5) * 1e3,
         _weighted(latencies, 0.99) * 1e3,
     )

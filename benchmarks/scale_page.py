@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import NamedTuple
 
 from benchmarks.chunks import Simulated, simulate
 from benchmarks.scale import COSTS, RATES, Assumed, Measured, bill, cpu_micros, ends, events_a_month, plan
@@ -20,20 +19,6 @@ _COLOURS = ("#8a9bb0", "#c2562e", "#3f7d58", "#7a5c99")
 _BUSY = (20, 35, 50, 65, 80)
 
 
-class Seen(NamedTuple):
-    """One line of `python -m benchmarks footprint`."""
-
-    partitions: int
-    load: int
-    events_a_transaction: float
-    cores: float
-    p50_ms: float
-    p99_ms: float
-
-
-SEEN = (Seen(4, 2_000, 2, 0.5, 4, 10), Seen(16, 2_000, 2, 0.5, 4, 10), Seen(64, 2_000, 2, 0.5, 4, 10))
-
-
 def fill(page: str, measured: Measured, assumed: Assumed) -> str:
     """A page with those of the tables that it has, as they are reckoned now; the prose between them stays."""
     tables = {
@@ -43,7 +28,6 @@ def fill(page: str, measured: Measured, assumed: Assumed) -> str:
         "ends": ended(measured, assumed),
         "chunks": chunks(),
         "catching up": catching_up(measured),
-        "foretold": foretold(),
         "measured": inputs(measured),
         "assumed": inputs(assumed),
     }
@@ -120,7 +104,7 @@ def bills(measured: Measured, assumed: Assumed) -> str:
         "other disks",
         "**a billion events**",
         "**with tiered storage**",
-        "a month, so",
+        "a month of that",
     )
     rows = []
     for rate in RATES:
@@ -216,23 +200,6 @@ def cores(measured: Measured) -> str:
         ("sink and ClickHouse", f"{cpu.store:.1f}", "two cores, the whole path, less all that"),
     ]
     return table(("part", "µs an event", "from"), rows)
-
-
-def foretold() -> str:
-    """What was seen, and beside it what is simulated."""
-    rows = []
-    for seen in SEEN:
-        one = _run(seen.load, seen.partitions)
-        rows.append(
-            (
-                f"{seen.partitions}, {seen.load:,} events/s",
-                f"{seen.events_a_transaction:.1f}, {one.events_a_transaction:.1f}",
-                f"{seen.cores:.2f}, {one.cores:.2f}",
-                f"{seen.p50_ms:.0f}, {one.p50_ms:.0f} ms",
-                f"{seen.p99_ms:.0f}, {one.p99_ms:.0f} ms",
-            )
-        )
-    return table(("partitions; measured, simulated", "events a transaction", "cores", "p50", "p99"), rows)
 
 
 def inputs(of: Measured | Assumed) -> str:

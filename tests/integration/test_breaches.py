@@ -1,4 +1,4 @@
-"""examples/breaches.py beside the real ledger on a real Kafka: killed and started again, its book has each breach once."""
+"""examples/breaches.py beside the real ledger: killed and started again, its book has each breach once."""
 
 import asyncio
 import os

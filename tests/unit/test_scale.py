@@ -9,7 +9,7 @@ from benchmarks.scale import RATES, Assumed, Measured, bill, cpu_micros, plan
 from benchmarks.scale_page import DOCS, PAGES, fill, picture
 
 MEASURED, ASSUMED = Measured(), Assumed()
-COSTS = Costs(event=10, transaction=200, broker_event=5, broker_transaction=300, commit=2_000)
+COSTS = Costs(event=10, organization=0, transaction=200, broker_event=5, broker_transaction=300, commit=2_000)
 
 
 def test_the_pages_say_what_is_reckoned() -> None:
