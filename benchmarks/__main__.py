@@ -9,9 +9,22 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import analysts, footprint, gate, identities, latency, members, month_end, recovery, scale_page
+from benchmarks import (
+    analysts,
+    footprint,
+    gate,
+    identities,
+    latency,
+    loop,
+    members,
+    month_end,
+    recovery,
+    scale_page,
+    soak,
+)
 from benchmarks.contenders.comparison import compare
 from benchmarks.job import Job
+from benchmarks.plots import curves
 from benchmarks.stand import Measured, run_ledger, run_once, run_path
 from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from pipeline.embedded.kafka import EmbeddedKafka
@@ -23,6 +36,8 @@ WHAT = (
     "workers",
     "limits",
     "latency",
+    "loop",
+    "soak",
     "members",
     "identities",
     "recovery",
@@ -45,8 +60,10 @@ def main() -> None:
     parser.add_argument("--members", type=int, help="1,000; month-end, gate 1,000,000; page 10,000; analysts 100,000")
     parser.add_argument("--organizations", type=int, help="40; of month-end 10,000; of analysts 1,000")
     parser.add_argument("--rows", type=int, default=100_000_000, help="of analysts (%(default)s)")
-    parser.add_argument("--rate", type=int, default=2_000, help="latency, month-end: events a second (%(default)s)")
-    parser.add_argument("--seconds", type=int, default=30, help="of latency (%(default)s)")
+    parser.add_argument(
+        "--rate", type=int, default=2_000, help="latency, loop, soak, month-end: events a second (%(default)s)"
+    )
+    parser.add_argument("--seconds", type=int, help="30 of latency, loop; 3,600 of soak")
     parser.add_argument("--hot", type=int, default=0, metavar="PERCENT", help="of latency: one organisation's share")
     parser.add_argument("--identities", type=int, default=10_000_000, help="in the store (%(default)s)")
     parser.add_argument(
@@ -56,11 +73,11 @@ def main() -> None:
         "--slow-events", type=int, default=30_000, help="all: for contenders that are slow (%(default)s)"
     )
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="all: these sides alone")
-    parser.add_argument("--into", type=Path, default=Path("docs"), help="all: folder of the page (%(default)s)")
+    parser.add_argument("--into", type=Path, default=Path("docs"), help="folder of pages and plots (%(default)s)")
     arguments = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of every new topic's first moments
     if arguments.what == "members":
-        members.main()
+        members.main(arguments.into)
     elif arguments.what == "identities":
         identities.main(arguments.identities, arguments.folder)
     elif arguments.what == "analysts":
@@ -84,6 +101,12 @@ def main() -> None:
         _workers(arguments)
     elif arguments.what == "latency":
         _latency(arguments)
+    elif arguments.what == "loop":
+        for _, settings in _on_kafka(1):
+            asyncio.run(loop.measure(settings, _load(arguments, 30)._replace(members=arguments.members or 100_000)))
+    elif arguments.what == "soak":
+        for _, settings in _with_clickhouse(1):
+            asyncio.run(soak.measure(settings, _load(arguments, 3_600), arguments.into))
     elif arguments.what == "recovery":
         for _, settings in _on_kafka(1):
             asyncio.run(recovery.measure(settings, arguments.runs))
@@ -108,12 +131,13 @@ def main() -> None:
 
 def _ledger(arguments: argparse.Namespace) -> None:
     """The ledger path against the least any consumer does: fetch and decode."""
-    floors, ledgers = [], []
+    floors, ledgers, stages = [], [], []
     for run, settings in _on_kafka(arguments.runs):
         job = _job(arguments, run)
         bare_run, ledger_run = run_once(settings, job)
         floors.append(bare_run.per_second)
         ledgers.append(ledger_run.per_second)
+        stages.append(ledger_run.stages)
         print(
             f"run {run}: bare fetch and decode {floors[-1]:9,.0f} events/s   "
             f"ledger {ledgers[-1]:9,.0f} events/s   ratio {ledgers[-1] / floors[-1]:.2f}   "
@@ -123,20 +147,29 @@ def _ledger(arguments: argparse.Namespace) -> None:
     ratio = statistics.median(ledger / floor for floor, ledger in zip(floors, ledgers, strict=True))
     floor, ledger = statistics.median(floors), statistics.median(ledgers)
     print(f"median: bare {floor:,.0f}, ledger {ledger:,.0f} events/s, ratio {ratio:.2f}")
+    _print_stages(stages)
 
 
 def _path(arguments: argparse.Namespace) -> None:
     """The whole path: ledger and sink side by side, until all rows are in ClickHouse."""
-    rates = []
+    rates, stages = [], []
     for run, settings in _with_clickhouse(arguments.runs):
         priced, stored = run_path(settings, _job(arguments, run))
         rates.append(stored.per_second)
+        stages.append(stored.stages)
         print(
             f"run {run}: priced {priced.per_second:9,.0f} events/s   in ClickHouse {stored.per_second:9,.0f} events/s, "
             "spend agrees to the picodollar",
             flush=True,
         )
     print(f"median: {statistics.median(rates):,.0f} events/s until they are in ClickHouse")
+    _print_stages(stages)
+
+
+def _print_stages(runs: list[dict[str, float]]) -> None:
+    """Where an event's time goes, by the account the processes keep of themselves."""
+    medians = {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
+    print("µs of an event: " + "   ".join(f"{stage} {micros:.2f}" for stage, micros in medians.items()))
 
 
 def _workers(arguments: argparse.Namespace) -> None:
@@ -162,13 +195,24 @@ def _workers(arguments: argparse.Namespace) -> None:
 
 def _latency(arguments: argparse.Namespace) -> None:
     """Until breaches are readable and local copies deny; then beside a sink, also until rows are in ClickHouse."""
-    load = latency.Load(
-        arguments.rate, arguments.seconds, arguments.organizations or 40, arguments.members or 1_000, arguments.hot
-    )
+    load = _load(arguments, 30)
+    drawn: dict[str, latency.Curve] = {}
     for _, settings in _on_kafka(1):
-        asyncio.run(latency.measure(settings, load))
+        drawn["ledger alone"] = asyncio.run(latency.measure(settings, load))
     for _, settings in _with_clickhouse(1):
-        asyncio.run(latency.measure(settings, load, with_sink=True))
+        drawn["beside a sink"] = asyncio.run(latency.measure(settings, load, with_sink=True))
+    plot = arguments.into / f"benchmarks-latency-{load.rate}.svg"
+    plot.write_text(curves("percent of breaches", f"ms until readable, at {load.rate:,} events/s", drawn))
+
+
+def _load(arguments: argparse.Namespace, seconds: int) -> latency.Load:
+    return latency.Load(
+        arguments.rate,
+        arguments.seconds or seconds,
+        arguments.organizations or 40,
+        arguments.members or 1_000,
+        arguments.hot,
+    )
 
 
 def _footprint(arguments: argparse.Namespace) -> None:

@@ -1,13 +1,13 @@
 """`python -m benchmarks gate`: what the gate takes and how quick it is; a number of members in, a line per figure out.
 
-Admission is answered from records of credit-status that were written without a ledger; ingest, and the way from an
-event to a decision, go over real topics, with a ledger. Processor time is the gate's own, so it means the same on a
-machine that is busy with other things; latencies do not.
+Admission is answered from records of credit-status that were written without a ledger; ingest goes to a real topic.
+Processor time is the gate's own, so it means the same on a machine that is busy with other things; latencies do not:
+how long gate and asker were ready to run and had no core is printed beside them. The way from an event to a decision is
+`python -m benchmarks latency`.
 """
 
 import asyncio
 import gc
-import json
 import os
 import subprocess
 import sys
@@ -19,21 +19,18 @@ from pathlib import Path
 import httpx
 from aiokafka import AIOKafkaProducer
 
-from benchmarks.http_load import Answered, Job, under_load
+from benchmarks.http_load import Answered, Job, seconds_without_core, under_load
 from benchmarks.job import Job as Usage
-from benchmarks.stand import Worker, produce
 from client.admission import LocalCopy
-from client.following import StatusFollower
 from pipeline.demo.system import environment
 from pipeline.embedded.ports import free_port
 from pipeline.engine.partitioning import partition_of
 from pipeline.gate.callers import dev_secret, dev_token
 from pipeline.settings import Settings
-from pipeline.topics import ACCOUNT_COMMANDS, CREDIT_STATUS, USAGE_EVENTS
+from pipeline.topics import CREDIT_STATUS
 from pipeline.topics_admin import create_topics
 from schemas.instants import format_instant
 from schemas.status import ClockStatus, MemberStatus, OrganizationStatus
-from schemas.status_copy import StatusCopy
 
 _ORGANIZATIONS = 1_000
 _CONNECTIONS = 64
@@ -42,16 +39,18 @@ _SECONDS = 10.0
 _DOLLAR_PICOUSD = 10**12
 _BATCH_EVENTS = 100
 _INGEST_CONNECTIONS = 16
-_RATES = (2_000, 20_000)
-_BATCH_SECONDS = 0.02
-_PROBES_A_SECOND = 25
 _PATIENCE_SECONDS = 120.0
 
 
 def main(settings: Settings, members: int, runs: int) -> None:
     """Print each figure as it is measured."""
     settings = settings.model_copy(
-        update={"gate_port": free_port(), "gate_dev_tokens": True, "gate_as_of_seconds": 86_400.0}
+        update={
+            "gate_port": free_port(),
+            "gate_dev_tokens": True,
+            "gate_as_of_seconds": 86_400.0,
+            "gate_service_requests_per_second": 1_000_000,
+        }
     )
     asyncio.run(_fill(settings, members))
     with _process(settings, "gate") as gate:
@@ -70,14 +69,6 @@ def main(settings: Settings, members: int, runs: int) -> None:
             )
     for _ in range(runs):
         print(f"local copy: {_local_micros(members):.2f} µs of processor time per answer, {members:,} members")
-    for number, rate in enumerate(_RATES * runs):
-        own = settings.model_copy(update={"topic_prefix": f"{settings.topic_prefix}{number}."})
-        found = asyncio.run(_decisions(own, rate))
-        middle, late = found[len(found) // 2], found[int(0.99 * (len(found) - 1))]
-        print(
-            f"event to decision at {rate:,} events/s: p50 {middle:.0f} ms, p99 {late:.0f} ms, "
-            f"worst {found[-1]:.0f} ms, of {len(found)} members who reached their limit"
-        )
 
 
 # Admission over HTTP.
@@ -93,13 +84,16 @@ def _admissions(settings: Settings, members: int, per_second: int) -> Job:
 
 
 def _print_load(what: str, pid: int, job: Job) -> None:
-    began = cpu_seconds(pid)
+    began, waited = cpu_seconds(pid), seconds_without_core(pid)
     answered = under_load(job)
     micros = (cpu_seconds(pid) - began) / answered.answers * 1e6
+    waited = seconds_without_core(pid) - waited
     print(
         f"{what}: {answered.per_second:,.0f} requests/s from {job.connections} connections, {micros:.0f} µs of "
         f"processor time each, p50 {answered.p50_ms:.2f} ms, p99 {answered.p99_ms:.2f} ms, "
-        f"worst {answered.worst_ms:.1f} ms {_only(answered, '200')}",
+        f"worst {answered.worst_ms:.1f} ms; {waited / answered.seconds:.1%} of the time without a core, the asker "
+        f"{answered.without_core:.1%} "
+        f"{_only(answered, '200')}",
         flush=True,
     )
 
@@ -206,12 +200,12 @@ async def _fill(settings: Settings, members: int) -> None:
 
 
 def _local_micros(members: int) -> float:
-    local = LocalCopy({})
+    local = LocalCopy({}, bound_seconds=3_600)
     now_micros = time.time_ns() // 1_000
     copy = local.follower.copy
     for org_id, key, value in _records(members, now_micros):
         copy.take(partition_of(org_id.encode(), 4), key, value)
-    copy.clocks = dict.fromkeys(range(4), now_micros + 3_600_000_000)
+    copy.clocks = dict.fromkeys(range(4), now_micros)
     copy.is_whole = True
     asked = [(_org(number), _user(number)) for number in range(0, members, max(1, members // 100_000))]
     gc.collect()
@@ -219,94 +213,3 @@ def _local_micros(members: int) -> float:
     for org_id, user_id in asked:
         local.admission(org_id, user_id)
     return (time.process_time() - began) / len(asked) * 1e6
-
-
-# From an event to a decision.
-
-
-class _Watched(StatusCopy):
-    """A copy that notes when it first denies a probe: a member whose limit one event reaches."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.denied_at: dict[str, float] = {}
-
-    def take(self, partition: int, key: bytes, value: bytes | None) -> None:
-        super().take(partition, key, value)
-        if b'"probe-' in key:
-            _, org_id, user_id = json.loads(key)
-            if self.member(org_id, user_id) is not None and self.is_denied(org_id, user_id):
-                self.denied_at.setdefault(user_id, time.perf_counter())
-
-    def is_denied(self, org_id: str, user_id: str) -> bool:
-        return "user_limit" in self.decide(org_id, user_id, time.time_ns() // 1_000).reasons
-
-
-async def _decisions(settings: Settings, rate: int) -> list[float]:
-    """Milliseconds from when an event was given to Kafka's client to the denial, sorted."""
-    usage = Usage(int(rate * _SECONDS), seed=rate, now_micros=time.time_ns() // 1_000, limit_usd="1000000")
-    probes = [(f"org-{number % 40:05d}", f"probe-{number:05d}") for number in range(int(_SECONDS * _PROBES_A_SECOND))]
-    await create_topics(settings)
-    await produce(settings, ACCOUNT_COMMANDS.name, [*usage.commands(), *_probe_commands(probes)])
-    follower = StatusFollower(settings.kafka(), settings.topic_prefix + CREDIT_STATUS.name)
-    watched = follower.copy = _Watched()
-    worker = Worker(settings)
-    try:
-        async with asyncio.timeout(_PATIENCE_SECONDS), follower:
-            while not all(watched.member(*probe) for probe in probes):  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-            sent_at = await _send(settings, list(usage.records()), probes)
-            while len(watched.denied_at) < len(probes):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-    finally:
-        worker.stop()
-    return sorted((watched.denied_at[user_id] - at) * 1e3 for user_id, at in sent_at.items())
-
-
-def _probe_commands(probes: list[tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
-    for org_id, user_id in probes:
-        owner = {"kind": "user", "id": f"owner-{org_id.removeprefix('org-')}", "scopes": []}
-        of_member = {"org_id": org_id, "user_id": user_id, "actor": owner}
-        for command in (
-            {"command": "add_member", "command_id": f"add-{user_id}", **of_member},
-            {"command": "set_user_limit", "command_id": f"limit-{user_id}", "limit_usd": "0.01", **of_member},
-        ):
-            yield org_id, json.dumps(command).encode()
-
-
-async def _send(
-    settings: Settings, records: list[tuple[str, bytes]], probes: list[tuple[str, str]]
-) -> dict[str, float]:
-    """Usage at an even pace, probes among it; when each probe was sent."""
-    topic = settings.topic_prefix + USAGE_EVENTS.name
-    producer = AIOKafkaProducer(**settings.kafka(), acks="all", enable_idempotence=True)
-    await producer.start()
-    sent_at: dict[str, float] = {}
-    batches = int(_SECONDS / _BATCH_SECONDS)
-    began = time.perf_counter()
-    try:
-        for batch in range(batches):
-            await asyncio.sleep(max(0.0, began + batch * _BATCH_SECONDS - time.perf_counter()))
-            for org_id, value in records[batch * len(records) // batches : (batch + 1) * len(records) // batches]:
-                await producer.send(topic, value, key=org_id.encode())
-            for org_id, user_id in probes[batch * len(probes) // batches : (batch + 1) * len(probes) // batches]:
-                sent_at[user_id] = time.perf_counter()
-                await producer.send(topic, _probe_event(org_id, user_id), key=org_id.encode())
-    finally:
-        await producer.stop()
-    return sent_at
-
-
-def _probe_event(org_id: str, user_id: str) -> bytes:
-    """It costs a cent."""
-    event = {
-        "org_id": org_id,
-        "user_id": user_id,
-        "event_id": user_id,
-        "product": "chat",
-        "model": "claude-sonnet-4-6",
-        "occurred_at": format_instant(time.time_ns() // 1_000),
-        "funding": "credits",
-        "web_search_requests": 1,
-    }
-    return json.dumps(event).encode()

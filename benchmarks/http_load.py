@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
 import httptools
@@ -45,13 +46,18 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What came of it; milliseconds from when a request was due to the end of its answer."""
+    """What came of it; milliseconds from when a request was due to the end of its answer.
+
+    Attributes:
+        without_core: the share of the time in which whoever asks was ready to run while others ran: latencies hold it.
+    """
 
     answers: int
     seconds: float
     p50_ms: float
     p99_ms: float
     worst_ms: float
+    without_core: float
     statuses: dict[str, int]
 
     @property
@@ -64,6 +70,11 @@ def under_load(job: Job) -> Answered:
     command = [sys.executable, "-m", "benchmarks.http_load"]
     done = subprocess.run(command, input=json.dumps(asdict(job)), capture_output=True, text=True, check=True)
     return Answered(**json.loads(done.stdout))
+
+
+def seconds_without_core(pid: int | str) -> float:
+    """How long a process's loop was ready to run while others ran."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
 class _Connection(asyncio.Protocol):
@@ -100,7 +111,7 @@ class _Load:
         job, loop = self.job, asyncio.get_running_loop()
         for _ in range(job.connections):
             await loop.create_connection(lambda: _Connection(self), "127.0.0.1", job.port)
-        began = time.perf_counter()
+        began, waited = time.perf_counter(), seconds_without_core("self")
         asked = 0
         for request in islice(cycle(job.requests()), int(job.per_second * job.seconds) or None):
             due = began + asked / job.per_second if job.per_second else time.perf_counter()
@@ -117,7 +128,9 @@ class _Load:
             await asyncio.sleep(0)
         found = sorted(self.latencies)
         p50, p99, worst = (found[int(share * (len(found) - 1))] * 1e3 for share in (0.5, 0.99, 1))
-        return Answered(asked, time.perf_counter() - began, p50, p99, worst, dict(self.statuses))
+        seconds = time.perf_counter() - began
+        without_core = (seconds_without_core("self") - waited) / seconds
+        return Answered(asked, seconds, p50, p99, worst, without_core, dict(self.statuses))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,9 @@ SELECT input_partition, toUnixTimestamp64Micro(max(arrived_at)) FROM priced_usag
 """
 
 
+Curve = list[tuple[float, float]]
+
+
 class Load(NamedTuple):
     """How much usage of whom; `hot_percent` of it is one organisation's, the rest anybody's."""
 
@@ -112,8 +115,11 @@ class WatchedCopy(StatusCopy):
                     self._denied[user_id] = now
 
 
-async def measure(settings: Settings, load: Load, *, with_sink: bool = False) -> None:
+async def measure(settings: Settings, load: Load, *, with_sink: bool = False) -> Curve:
     """Print latencies of one run; with a sink, also until rows are in ClickHouse.
+
+    Returns:
+        Of breaches, milliseconds by percentile.
 
     Raises:
         AssertionError: a breach is missing, or was caused by another event.
@@ -134,14 +140,14 @@ async def measure(settings: Settings, load: Load, *, with_sink: bool = False) ->
         for worker in workers:
             worker.stop()
     _check(seen, crossings)
-    _print(seen, load, with_rows=with_sink)
+    return _print(seen, load, with_rows=with_sink)
 
 
 # What is used.
 
 
 async def fill(settings: Settings, load: Load, crossings: dict[int, int]) -> None:
-    """Topics and accounts; `crossings`: a limit of so many cents for these members."""
+    """Create the topics; organisations, and members whose limits lie where their usage will cross them."""
     await create_topics(settings)
     job = Job(0, load.organizations, load.members)
     commands = ((org_id, value) for org_id, value in job.commands() if b"set_organization_limit" not in value)
@@ -162,7 +168,7 @@ def _limit(load: Load, member: int, cents: int) -> bytes:
 
 
 def generate(settings: Settings, load: Load) -> None:
-    """Produce the load; for a process of its own."""
+    """Produce all usage, each event at its time; to be run in a process of its own."""
     asyncio.run(_send(settings, load))
 
 
@@ -265,7 +271,7 @@ def _check(seen: Seen, crossings: dict[int, int]) -> None:
     assert set(seen.denied) >= users, f"{len(seen.denied):,} are denied, {len(users):,} are right"
 
 
-def _print(seen: Seen, load: Load, *, with_rows: bool) -> None:
+def _print(seen: Seen, load: Load, *, with_rows: bool) -> Curve:
     crossing = load.crossings()
     used: Counter[int] = Counter()
     right = {}
@@ -290,6 +296,8 @@ def _print(seen: Seen, load: Load, *, with_rows: bool) -> None:
         _line(f"denied by a local copy{whose[is_hot]}", decision[is_hot])
     if with_rows:
         _line("row in ClickHouse", seen.rows)
+    ordered = sorted(1_000 * one for one in itertools.chain(*breach.values()))
+    return [(percent, percentile(ordered, percent)) for percent in range(100)]
 
 
 def _line(what: str, seconds: Sequence[float]) -> None:

@@ -4,16 +4,18 @@ Each size runs in a process of its own: members are restored from cells, then us
 random (nearly every event changes another member's cells) and of a thousand busy ones.
 """
 
+import ctypes
 import gc
 import json
 import random
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
+from benchmarks.plots import curves
 from pipeline.agents.ledger_machine import LedgerMachine
 from pipeline.domain.cell import Cell
 from pipeline.domain.pricing import CompiledPrices
@@ -21,6 +23,7 @@ from pipeline.domain.rules import Rules
 from pipeline.domain.state import Calendar, Member, Organization, State, TierLimit
 from pipeline.engine.contract import Run
 from pipeline.engine.identity import MemoryIdentities
+from pipeline.engine.restore import taken_out
 from pipeline.price_book import load_price_book
 from pipeline.replay import Record
 from schemas.instants import format_instant, parse_instant
@@ -35,6 +38,7 @@ _EVENTS = 60_000
 _CHUNK_RECORDS = 3_000
 _SLICE_RECORDS = 250
 _ENOUGH_PICOUSD = 10**18
+_PLOT = "benchmarks-members.svg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +52,28 @@ class Cost:
     random_micros: float
     busy_micros: float
     rss_mb: int
+    peak_mb: int
 
 
-def main(sizes: tuple[int, ...] = SIZES) -> None:
-    """Print the table, a line as each size is done."""
-    print("  members      cells  restored in  longest step  any member  busy members  memory")
+def main(into: Path, sizes: tuple[int, ...] = SIZES) -> None:
+    """Print the table, a line as each size is done; draw it."""
+    costs: list[Cost] = []
+    print("  members      cells  restored in  longest step  any member  busy members  memory, at most")
     for members in sizes:
         script = f"from benchmarks.members import measure; measure({members})"
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         cost = Cost(**json.loads(done.stdout))
+        costs.append(cost)
         print(
             f"{cost.members:9,} {cost.cells:10,} {cost.restore_seconds:10.2f} s {cost.longest_step_ms:10.1f} ms "
-            f"{cost.random_micros:8.1f} µs {cost.busy_micros:10.1f} µs {cost.rss_mb:5,} MB",
+            f"{cost.random_micros:8.1f} µs {cost.busy_micros:10.1f} µs {cost.rss_mb:5,} {cost.peak_mb:5,} MB",
             flush=True,
         )
+    drawn = {
+        "any member": [(cost.members, cost.random_micros) for cost in costs],
+        "a thousand busy members": [(cost.members, cost.busy_micros) for cost in costs],
+    }
+    (into / _PLOT).write_text(curves("members", "µs of processor time per event", drawn, log_across=True))
 
 
 def measure(members: int) -> None:
@@ -70,23 +82,24 @@ def measure(members: int) -> None:
         0, MemoryIdentities(35), partitions=1, prices=CompiledPrices(load_price_book()), rules=Rules()
     )
     cells = dict(_cells(members))
+    count = len(cells)
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak, from here on
     gc.disable()
     steps, began = [], time.process_time()
     last = time.perf_counter()
-    for _ in machine.restore(cells.items()):
+    for _ in machine.restore(taken_out(cells)):
         now = time.perf_counter()
         steps.append(now - last)
         last = now
     restored = time.process_time() - began
-    count = len(cells)
-    del cells
     gc.freeze()
     for member in range(0, members, _CHUNK_RECORDS):  # once each: the first event after a restore sets a watch
         _charge(machine, [_record((member + i) % members, 10**9 + member + i) for i in range(_CHUNK_RECORDS)])
     any_member = min(_micros_per_event(machine, members, seed) for seed in range(3))
     busy = min(_micros_per_event(machine, min(members, _MOST_BUSY), seed) for seed in range(3, 6))
-    rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    cost = Cost(members, count, restored, max(steps) * 1_000, any_member, busy, rss_mb)
+    memory = _memory_mb("VmRSS"), _memory_mb("VmHWM")
+    cost = Cost(members, count, restored, max(steps) * 1_000, any_member, busy, *memory)
     print(json.dumps(asdict(cost)))
 
 
@@ -119,6 +132,12 @@ def _cells(members: int) -> Iterator[tuple[bytes, bytes]]:
             cell.spend_picousd += 10**10
         cells += [member, month]
     return ((cell.key(), cell.value() or b"") for cell in cells)
+
+
+def _memory_mb(what: str) -> int:
+    ctypes.CDLL(None).malloc_trim(0)
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status[what].split()[0]) // 1024
 
 
 def _micros_per_event(machine: LedgerMachine, members: int, seed: int) -> float:

@@ -3,19 +3,22 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
+from urllib.request import urlopen
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks.job import Job
+from pipeline.embedded.ports import free_port
 from pipeline.engine.partitioning import partition_of
 from pipeline.settings import Settings
 from pipeline.topics import ACCOUNT_COMMANDS, LEDGER_JOURNAL, LEDGER_STATE, USAGE_EVENTS
@@ -24,15 +27,24 @@ from sinks.clickhouse import ClickHouse
 from sinks.errors import Away, Broken
 
 _BATCH_BYTES = 200_000
+_STALLS = re.compile(r'^event_loop_stall_seconds_bucket\{le="(\S+)"\} (\S+)$', re.MULTILINE)
+_STAGES = re.compile(
+    r'^(?:ledger_stage_seconds_total\{stage="(\w+)"\}|sink_(insert)_seconds_sum\{.*\}) (\S+)$', re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One run: events of the measured span, how long that took, and when it began, in seconds on the wall."""
+    """One run: events of the measured span, how long that took, and when it began, in seconds on the wall.
+
+    Attributes:
+        stages: microseconds an event, of each stage, by the processes' own account; fetch and commit wait for Kafka.
+    """
 
     events: int
     seconds: float
     began: float = 0.0
+    stages: dict[str, float] = field(default_factory=dict)
 
     @property
     def per_second(self) -> float:
@@ -82,6 +94,7 @@ class Worker:
 
     def __init__(self, settings: Settings, log: Path | None = None, name: str = "ledger") -> None:
         self.name = name
+        self._metrics_port = free_port()
         environment = os.environ | {
             "KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers,
             "TOPIC_PREFIX": settings.topic_prefix,
@@ -89,6 +102,7 @@ class Worker:
             "DATA_DIR": str(settings.data_dir),
             "MODE": settings.mode,
             "CLICKHOUSE_URL": settings.clickhouse_url,
+            "METRICS_PORT": str(self._metrics_port),
         }
         with (log or Path(os.devnull)).open("ab") as output:
             self.process = subprocess.Popen(
@@ -106,6 +120,23 @@ class Worker:
         """
         if self.process.poll() is not None:
             raise RuntimeError(f"the {self.name} ended with {self.process.returncode}")
+
+    def stages(self) -> dict[str, float]:
+        """Where its time went until now, in seconds."""
+        spent: dict[str, float] = {}
+        for ledger_stage, sink_stage, seconds in _STAGES.findall(self._metrics()):
+            stage = ledger_stage or sink_stage
+            spent[stage] = spent.get(stage, 0.0) + float(seconds)
+        return spent
+
+    def stalls(self) -> dict[float, int]:
+        """How often its event loop was looked at that came round at most so many seconds late."""
+        return {float(seconds): int(float(count)) for seconds, count in _STALLS.findall(self._metrics())}
+
+    def _metrics(self) -> str:
+        with urlopen(f"http://127.0.0.1:{self._metrics_port}/metrics") as answer:
+            said: str = answer.read().decode()
+        return said
 
     def stop(self) -> None:
         """Ask it to stop, and wait."""
@@ -246,11 +277,12 @@ def run_path(settings: Settings, job: Job) -> tuple[Measured, Measured]:
     running = [Worker(settings, name=name) for name in ("sink", "ledger")]
     try:
         priced, stored_at = asyncio.run(_watch_path(settings, job, running))
+        stages = _stages(running, job)
     finally:
         for worker in running:
             worker.stop()
     asyncio.run(check_ledger(settings, job))
-    return priced, Measured(priced.events, stored_at - priced.began)
+    return priced, Measured(priced.events, stored_at - priced.began, stages=stages)
 
 
 async def _watch_path(settings: Settings, job: Job, running: Sequence[Worker]) -> tuple[Measured, float]:
@@ -284,8 +316,17 @@ def _ledger(settings: Settings, job: Job, workers: int = 1) -> Measured:
     running = [Worker(settings) for _ in range(workers)]
     try:
         measured = asyncio.run(watch_ledger(settings, job.events, *running))
+        stages = _stages(running, job)
     finally:
         for worker in running:
             worker.stop()
     asyncio.run(check_ledger(settings, job))
-    return measured
+    return replace(measured, stages=stages)
+
+
+def _stages(running: Sequence[Worker], job: Job) -> dict[str, float]:
+    spent: dict[str, float] = {}
+    for worker in running:
+        for stage, seconds in worker.stages().items():
+            spent[stage] = spent.get(stage, 0.0) + seconds / job.events * 1e6
+    return spent

@@ -21,6 +21,8 @@ Token = str | Callable[[], str]
 """A bearer token, or whoever makes a fresh one when asked."""
 
 CANNOT_TELL = "cannot_tell"
+_UNTOLD = (httpx.HTTPError, ValueError, TypeError, LookupError)
+"""No answer, or none that a gate gives."""
 
 
 class Admission(NamedTuple):
@@ -68,7 +70,7 @@ class AskGate(_Asking):
         """Whether a member may spend now."""
         try:
             return self._read(await self._client.post(**self._request(org_id, user_id)))
-        except (httpx.HTTPError, ValueError, KeyError, LookupError):
+        except _UNTOLD:
             return unknown(self._fail_open)
 
 
@@ -86,7 +88,7 @@ class AskGateSync(_Asking):
         """Whether a member may spend now."""
         try:
             return self._read(self._client.post(**self._request(org_id, user_id)))
-        except (httpx.HTTPError, ValueError, KeyError, LookupError):
+        except _UNTOLD:
             return unknown(self._fail_open)
 
 

@@ -1,7 +1,8 @@
 """The topic credit-status comes in; a copy of it that stays up to date goes out (R33, R34).
 
 All partitions are read from their beginning, committed records alone. The copy is whole once everything that lay there
-at the start is taken in; after that it follows. Other compacted topics are followed the same way.
+at the start is taken in; after that it follows. A new connection goes on where the last one was: read anew, what was
+true a while ago would pass for what is. Other compacted topics are followed the same way.
 """
 
 import asyncio
@@ -116,6 +117,9 @@ class TopicFollower(ABC):
         if not places:
             raise UnknownTopicOrPartitionError(f"{self._topic} is not there yet")
         await consumer.seek_to_beginning(*places)
+        for place in places:
+            if place.partition in self._taken:
+                consumer.seek(place, self._taken[place.partition])
         ends = await consumer.end_offsets(places)
         while True:
             batches = await consumer.getmany(timeout_ms=100, max_records=_AT_A_TIME)
@@ -136,7 +140,7 @@ class TopicFollower(ABC):
             for record in records[begin : begin + _AT_A_TIME]:
                 try:
                     self.take(record)
-                except (ValueError, TypeError, KeyError, IndexError) as error:
+                except (ValueError, TypeError, LookupError, RecursionError) as error:
                     where = f"{self._topic}[{record.partition}] offset {record.offset}"
                     logger.error("%s is passed over: %s", where, error)
             await asyncio.sleep(0)  # whoever asks meanwhile is answered

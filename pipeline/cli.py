@@ -12,7 +12,7 @@ import click
 from pipeline.cli_analysts import export
 from pipeline.cli_billing import invoice, statement
 from pipeline.cli_dead_letters import dead_letters
-from pipeline.cli_imports import COMMANDS as IMPORTS
+from pipeline.cli_imports import imports
 from pipeline.cli_operators import acls, doctor, status
 from pipeline.cli_options import AS_JSON, DATA_DIR
 
@@ -239,7 +239,7 @@ def simulate(
 
     With --month instead, what organisations would have paid for that month by another price book; nothing is written.
     """
-    from pipeline.importers.command import Whose
+    from pipeline.importers.readings import Told
     from pipeline.simulate.command import WhatIf, run_simulate
     from pipeline.simulate.scenario import WrongUsage
 
@@ -265,7 +265,7 @@ def simulate(
         raise click.UsageError("--org-id and --user-id go together")
     if not usage and not logs:
         raise click.UsageError("no usage; name an NDJSON file, - for stdin, or --claude-code PATH")
-    whose, what_if = Whose(org_id, user_id, funding), WhatIf(set_limits, book, from_month)
+    whose, what_if = Told(org_id, user_id, funding=funding), WhatIf(set_limits, book, from_month)
     try:
         took_all = run_simulate(accounts, usage, logs, whose, until, what_if, as_json_document=as_json)
     except WrongUsage as error:
@@ -353,46 +353,9 @@ def prices(model: str | None, names: bool, book: Path | None, as_json: bool) -> 
         click.echo("  ".join(map(str.ljust, line, widths)).rstrip())
 
 
-@main.group("import")
-def imports() -> None:
-    """Usage that other tools have recorded → usage-events."""
-
-
-@imports.command("claude-code")
-@PATHS
-@click.option("--stdout", "to_stdout", is_flag=True, help="Print the events (CloudEvents, NDJSON); send nothing.")
-@click.option("--org-id", help="Whose usage it is. Without it, the demo's rule (examples/README.md).")
-@click.option("--user-id", help="Whose usage it is; goes with --org-id.")
-@click.option("--funding", type=click.Choice(["included", "credits"]), help="Of every request; otherwise the rule's.")
-@AS_JSON
-def claude_code(
-    paths: tuple[Path, ...],
-    to_stdout: bool,
-    org_id: str | None,
-    user_id: str | None,
-    funding: Literal["included", "credits"] | None,
-    as_json: bool,
-) -> None:
-    """Claude Code's logs (files, or folders of *.jsonl): the last delivery of each request becomes an event."""
-    from pipeline.importers.command import Whose, import_claude_code
-
-    if (org_id is None) != (user_id is None):
-        raise click.UsageError("--org-id and --user-id go together")
-    if to_stdout and as_json:
-        raise click.UsageError("--stdout prints events already; leave --json out")
-    out = click.get_binary_stream("stdout") if to_stdout else None
-    answer = import_claude_code(paths, Whose(org_id, user_id, funding), out)
-    if to_stdout:
-        _say(_sentences(answer))
-    else:
-        _show(answer, as_json)
-
-
 topics.add_command(acls)
-for command in (dead_letters, doctor, export, invoice, statement, status):
+for command in (dead_letters, doctor, export, imports, invoice, statement, status):
     main.add_command(command)
-for command in IMPORTS:
-    imports.add_command(command)
 
 
 def _show(answer: dict[str, Any], as_json: bool) -> None:

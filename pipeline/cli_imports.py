@@ -1,21 +1,24 @@
-"""The commands `usage-credits import litellm | otel | anthropic-usage | csv`: arguments in; calls of importers out."""
+"""The commands `usage-credits import …`, one for each kind of file: arguments come in; calls of the importer go out."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.cli_options import AS_JSON
 
+if TYPE_CHECKING:
+    from pipeline.importers.readings import Format
+
 Command = Callable[..., None]
 
 _OPTIONS = (
-    click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+    click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)),
     click.option("--org-id", help="Whose usage it is; otherwise what each record says."),
     click.option("--user-id", help="Whose usage it is where a record does not say."),
     click.option("--product", help="What it was used in, where a record does not say."),
-    click.option("--funding", type=click.Choice(["included", "credits"]), default="credits", show_default=True),
+    click.option("--funding", type=click.Choice(["included", "credits"]), help="Where a record does not say: credits."),
     click.option("--dry-run", is_flag=True, help="Send nothing; say what there is and what it costs at API rates."),
     click.option("--again", is_flag=True, help="Send all, also what an earlier run sent."),
     click.option("--stdout", "to_stdout", is_flag=True, help="Print the events (CloudEvents, NDJSON); send nothing."),
@@ -29,39 +32,65 @@ def _options(command: Command) -> Command:
     return command
 
 
-@click.command("litellm")
+@click.group("import")
+def imports() -> None:
+    """Usage that other tools have recorded, in files or folders → usage-events.
+
+    What was cut, by Ctrl-C or worse, goes on where it stopped when it is started again.
+    """
+
+
+@imports.command("claude-code")
+@_options
+def claude_code(org_id: str | None, user_id: str | None, **arguments: Any) -> None:
+    """Claude Code's logs: the last delivery of each request becomes an event.
+
+    Without --org-id and --user-id, whose it is and who paid is the demo's rule (examples/README.md).
+    """
+    from pipeline.importers.claude_code import CLAUDE_CODE
+
+    if (org_id is None) != (user_id is None):
+        raise click.UsageError("--org-id and --user-id go together")
+    _import(CLAUDE_CODE, org_id=org_id, user_id=user_id, **arguments)
+
+
+@imports.command("litellm")
 @_options
 def litellm(**arguments: Any) -> None:
     """LiteLLM's spend logs, JSON or NDJSON."""
-    from pipeline.importers.litellm import read
+    from pipeline.importers.litellm import LITELLM
 
-    _import(read, **arguments)
+    _import(LITELLM, **arguments)
 
 
-@click.command("otel")
+@imports.command("otel")
 @_options
 def otel(**arguments: Any) -> None:
     """OpenTelemetry's GenAI spans, OTLP as JSON or NDJSON."""
-    from pipeline.importers.otel import read
+    from pipeline.importers.otel import OTEL
 
-    _import(read, **arguments)
+    _import(OTEL, **arguments)
 
 
-@click.command("anthropic-usage")
+@imports.command("anthropic-usage")
 @_options
 @click.option(
     "--cost-report",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.File("rb"),
     help="What Anthropic's cost report says of the same time; with --dry-run the two are compared.",
 )
-def anthropic_usage(cost_report: Path | None, **arguments: Any) -> None:
+def anthropic_usage(cost_report: Any, **arguments: Any) -> None:
     """Anthropic's usage report (Admin API), grouped by model, JSON or a page a line."""
-    from pipeline.importers.anthropic_usage import cost_picousd, read
+    from pipeline.importers.anthropic_usage import ANTHROPIC_USAGE, cost_picousd
 
-    _import(read, **arguments, vendor_picousd=None if cost_report is None else cost_picousd(cost_report))
+    try:
+        vendor_picousd = None if cost_report is None else cost_picousd(cost_report)
+    except ValueError as error:
+        raise click.ClickException(f"{cost_report.name}: {error}") from None
+    _import(ANTHROPIC_USAGE, **arguments, vendor_picousd=vendor_picousd)
 
 
-@click.command("csv")
+@imports.command("csv")
 @_options
 @click.option(
     "--map", "mapped", multiple=True, metavar="FIELD=COLUMN", help="Such as occurred_at=time; may be repeated."
@@ -69,16 +98,16 @@ def anthropic_usage(cost_report: Path | None, **arguments: Any) -> None:
 @click.option("--input-includes-cached", is_flag=True, help="input_tokens counts cached ones; ours does not.")
 def csv(mapped: tuple[str, ...], input_includes_cached: bool, **arguments: Any) -> None:
     """Any CSV with a heading: a request a line. Fields are those of a usage event."""
-    from pipeline.importers.csv_file import FIELDS, reader
+    from pipeline.importers.csv_file import FIELDS, csv_format
 
     columns = dict(pair.split("=", 1) for pair in mapped if "=" in pair)
     if len(columns) < len(mapped) or columns.keys() - FIELDS:
         raise click.UsageError(f"--map FIELD=COLUMN, each field once; fields are {', '.join(sorted(FIELDS))}")
-    _import(reader(columns, input_includes_cached=input_includes_cached), **arguments)
+    _import(csv_format(columns, input_includes_cached=input_includes_cached), **arguments)
 
 
 def _import(
-    read: Any,
+    kind: "Format",
     paths: tuple[Path, ...],
     org_id: str | None,
     user_id: str | None,
@@ -94,31 +123,31 @@ def _import(
 
     from pipeline.importers import importing
     from pipeline.importers.readings import Told
+    from pipeline.importers.summary import document_of, show, summarize
     from pipeline.settings import Settings
 
     if to_stdout and (dry_run or as_json):
         raise click.UsageError("--stdout prints events; leave --dry-run and --json out")
-    try:
-        found = importing.find(read, paths, Told(org_id, user_id, product, funding))
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
-    if to_stdout:
-        importing.write(found, click.get_binary_stream("stdout"))
+    horizon_days = Settings().horizon_days
+    told = Told(org_id, user_id, product, funding)
+    with importing.progress_bar() as progress, importing.find(kind, paths, told, progress) as found:
+        if dry_run:
+            summary = summarize(found, horizon_days)
+        elif to_stdout:
+            printed = importing.write(found, click.get_binary_stream("stdout"))
+        else:
+            answer = importing.send(found, again=again)
+    if dry_run and as_json:
+        click.echo(json.dumps(document_of(summary, vendor_picousd), indent=2))
     elif dry_run:
-        horizon_days = Settings().horizon_days
-        summary = importing.summarize(found, horizon_days)
-        if as_json:
-            click.echo(json.dumps(importing.document_of(found, summary, vendor_picousd), indent=2))
-        else:
-            importing.show(found, summary, vendor_picousd, horizon_days)
+        show(summary, vendor_picousd, horizon_days)
+    elif as_json:
+        click.echo(json.dumps(answer, indent=2))
     else:
-        answer = importing.send(found, again=again)
-        if as_json:
-            click.echo(json.dumps(answer, indent=2))
+        if to_stdout:
+            click.echo(f"{printed:,} events of {found.records:,} records", err=True)
         else:
-            click.echo(f"{answer['sent']:,} events sent, {answer['sent_before']:,} were sent before")
-    for why, count in found.skipped.items() if not (dry_run or as_json) else ():
-        click.echo(f"{count:,} × no event: {why}", err=True)
-
-
-COMMANDS = (anthropic_usage, csv, litellm, otel)
+            before = f", {answer['sent_before']:,} records were sent before" if answer["sent_before"] else ""
+            click.echo(f"{answer['sent']:,} events of {answer['records']:,} records sent{before}")
+        for why, count in found.skipped.items():
+            click.echo(f"{count:,} × no event: {why}", err=True)

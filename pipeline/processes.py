@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -10,7 +11,7 @@ from pipeline.logs import set_up_logs
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from pipeline.mailer.smtp import MailServer
+    from pipeline.mailer.outlet import Outlet
     from pipeline.rights import Process
 
 
@@ -79,16 +80,16 @@ def run_mailer() -> None:
     """One mailer; waits for Kafka and the mail server.
 
     Raises:
-        Mendable: no mail server or no sender is named.
+        Mendable: neither a mail server nor a folder is named, or no sender.
         TopicsWrong: the topics are not made, or others.
     """
     from pipeline.errors import quiet_libraries
-    from pipeline.mailer.smtp import mail_server
+    from pipeline.mailer.outlet import outlet_of
 
     settings = Settings()
     set_up_logs(settings.log_format)
     quiet_libraries()
-    asyncio.run(_mailer(settings, mail_server(settings)))
+    asyncio.run(_mailer(settings, outlet_of(settings)))
 
 
 def run_token(sub: str, scopes: tuple[str, ...], hours: int, data_dir: Path | None) -> str:
@@ -138,11 +139,11 @@ def _watch_loop(settings: Settings) -> asyncio.Task[NoReturn]:
 async def _log_id_unless_stopped(settings: Settings, process: "Process", stop: asyncio.Event) -> str | None:
     """The log's id once Kafka is there and lets us in and its topics are right; None if asked to stop before."""
     from pipeline.rights_admin import when_let_in
-    from pipeline.topics_admin import check_topics
+    from pipeline.topics_admin import check_topics, when_kafka_is_there
 
     async def topics_when_let_in() -> str:
         await when_let_in(settings, process)
-        return await check_topics(settings)
+        return await when_kafka_is_there(check_topics, settings, float("inf"), logging.warning)
 
     waiting = asyncio.create_task(topics_when_let_in())
     stopped = asyncio.create_task(stop.wait())
@@ -154,14 +155,14 @@ async def _log_id_unless_stopped(settings: Settings, process: "Process", stop: a
     return await waiting
 
 
-async def _mailer(settings: Settings, server: "MailServer") -> None:
+async def _mailer(settings: Settings, outlet: "Outlet") -> None:
     stop = _stop_on_signals()
 
     from pipeline.mailer.service import run_mailer
 
     watching = _watch_loop(settings)
     if await _log_id_unless_stopped(settings, "mailer", stop) is not None:
-        await run_mailer(settings, server, stop)
+        await run_mailer(settings, outlet, stop)
     watching.cancel()
 
 

@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     smtp_ca_file: Path | None = Field(None, description="who signed the server's certificate; unset: the system's")
     smtp_username: str | None = Field(None, description="unset: without login")
     smtp_password: SecretStr | None = None
+    mail_dir: Path | None = Field(None, description="without SMTP_HOST: mails are laid there as files, and not sent")
     mail_from: str | None = Field(None, description="the sender: Usage credits <usage@example.com>")
     mail_url: str | None = Field(None, description="of the Usage page, at the end of each mail")
     mail_hours: int = Field(24, ge=1, le=24 * 30, description="what is older is not mailed any more")

@@ -149,6 +149,16 @@ class StatusCopy:
         """How many records of an organisation were taken in: where it is the same, nothing moved."""
         return self._moves.get(org_id, 0)
 
+    def count_asking(self, org_id: str) -> int:
+        """How many requests are pending."""
+        return len(self._asking.get(org_id, ()))
+
+    def heard_last(self, org_id: str) -> str | None:
+        """The pending request whose member's record came last."""
+        user_id = next(reversed(self._asking.get(org_id, {})), None)
+        member = self.member(org_id, user_id) if user_id is not None else None
+        return member.request_id if member is not None else None
+
     def asking(self, org_id: str) -> list[MemberRecord]:
         """Those whose request is pending, the longest waiting first (R36)."""
         found = [self.member(org_id, user_id) for user_id in self._asking.get(org_id, {})]
@@ -196,12 +206,12 @@ class StatusCopy:
         """The ledger time that an answer stands on.
 
         Raises:
-            CannotTell: the copy is not whole, or older than its bound.
+            CannotTell: the copy is not whole, or further from now than its bound, either way.
         """
         if not self.is_whole:
             raise CannotTell("the copy of credit-status is not whole yet")
         as_of_micros = self.as_of_micros(org_id)
-        if now_micros - as_of_micros > bound_micros:
+        if abs(now_micros - as_of_micros) > bound_micros:  # a clock that is behind would take an old copy for a new one
             raise CannotTell(f"the ledger was last heard of at {format_instant(as_of_micros)}")
         return as_of_micros
 

@@ -5,11 +5,11 @@ import platform
 import statistics
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from html import escape
 from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.contenders import CONTENDERS
+from benchmarks.plots import bars
 from pipeline.embedded.kafka_jars import KAFKA_VERSION
 
 _OURS, _BARE = "usage-credits", "bare"
@@ -106,7 +106,7 @@ def write(
     ]
     into.mkdir(parents=True, exist_ok=True)
     (into / "benchmarks-throughput.svg").write_text(
-        _bars([(_title(name), done[name].median, name == _OURS) for name in order])
+        bars([(_title(name), done[name].median, name == _OURS) for name in order])
     )
     (into / "benchmarks.md").write_text(
         _PAGE.format(
@@ -203,28 +203,3 @@ def _versions(found: dict[str, str | None]) -> dict[str, str]:
     }
     theirs = {contender.distribution: found[name] or "not installed" for name, contender in CONTENDERS.items()}
     return own | theirs
-
-
-_WIDTH, _LABEL, _STEP, _BAR = 860, 330, 26, 18
-
-
-def _bars(figures: list[tuple[str, float, bool]]) -> str:
-    """Horizontal bars, the longest first, as SVG; ours in another colour."""
-    most = max((figure for _, figure, _ in figures), default=1.0)
-    scale = (_WIDTH - _LABEL - 90) / most
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{len(figures) * _STEP + 12}">',
-        '<rect width="100%" height="100%" fill="white"/><g font-family="sans-serif" font-size="13">',
-    ]
-    for number, (title, figure, is_ours) in enumerate(figures):
-        top = 8 + number * _STEP
-        length = max(1, round(figure * scale))
-        text = f'y="{top + 14}" fill="#222"'
-        colour = "#c2562e" if is_ours else "#8a9bb0"
-        weight = ' font-weight="bold"' if is_ours else ""
-        parts += [
-            f'<text x="{_LABEL - 8}" {text} text-anchor="end"{weight}>{escape(title.replace("`", ""))}</text>',
-            f'<rect x="{_LABEL}" y="{top}" width="{length}" height="{_BAR}" fill="{colour}"/>',
-            f'<text x="{_LABEL + length + 6}" {text}{weight}>{figure:,.0f}</text>',
-        ]
-    return "\n".join([*parts, "</g></svg>"]) + "\n"

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from pipeline.engine.partitioning import partition_of
-from pipeline.importers.command import outgoing
+from pipeline.importers.importing import outgoing
 from pipeline.importers.people import PEOPLE, Person
 from pipeline.publisher import Outgoing
 from pipeline.topics import ACCOUNT_COMMANDS, USAGE_EVENTS
@@ -28,6 +28,7 @@ from schemas.commands import (
     SetCredits,
     SetOrganizationLimit,
 )
+from schemas.contacts import Contact
 from schemas.dead_letters import MAX_RECORD_BYTES, Reason
 from schemas.instants import MICROS_PER_DAY, MICROS_PER_MINUTE, MICROS_PER_SECOND, format_instant, parse_instant
 from schemas.usage import UsageEvent
@@ -91,6 +92,13 @@ def story() -> Iterator[Outgoing]:
     yield command_record(_limit("bruno-lifts-limit", "1000.00", member), MEMBER_TRIES)
     owner = {"org_id": "northwind", "actor": Actor(kind="user", id="nadia")}
     yield command_record(_limit("raise-northwind", RAISED_USD, owner), OWNER_RAISES)
+
+
+def contacts() -> Iterator[tuple[tuple[str, str], Contact]]:
+    """(organisation, member) and how to reach them, of everybody who is registered; of a domain that nobody has."""
+    for org_id, user_id in [(person.org_id, person.user_id) for person in PEOPLE] + [("lumen", "lena")]:
+        said = {"email": f"{user_id}@{org_id}.example", "display_name": user_id.title()}
+        yield (org_id, user_id), Contact.model_validate({**said, "changed": dict.fromkeys(said, 1)})
 
 
 def command_record(command: Command, arrival_micros: int) -> Outgoing:

@@ -26,8 +26,9 @@ from pipeline.demo.system import System, command_line, local_system, stop_in_ord
 from pipeline.embedded.process import LOCK_NAME
 from pipeline.embedded.watchdog import is_held
 from pipeline.errors import Mendable
-from pipeline.importers.claude_code import find_files, read_log, usage_events
-from pipeline.importers.people import person_of
+from pipeline.importers.claude_code import CLAUDE_CODE
+from pipeline.importers.importing import find
+from pipeline.importers.readings import Told
 from pipeline.proof.equation import Equation
 from pipeline.proof.prove import Prover
 from pipeline.publisher import publish
@@ -73,9 +74,10 @@ async def _main_job(system: System, screen: Console) -> Figures:
         await create_topics(settings)
     system.start_worker("ledger")
     system.start_worker("sink")
-    log = read_log(find_files([EXAMPLES]))
-    records = feed(list(usage_events(log, person_of)), settings.partitions)
-    with _step(screen, f"{log.deliveries:,} deliveries of {len(log.requests):,} requests read, sent to Kafka"):
+    with find(CLAUDE_CODE, [EXAMPLES], Told()) as found:
+        events = [event for _, event in found.events()]
+    records = feed(events, settings.partitions)
+    with _step(screen, f"{found.records:,} deliveries of {len(events):,} requests read, sent to Kafka"):
         await publish(settings, records, ticks_at_micros=ENDS)
     watch = _Watch(system)
     with _step(screen, "ledger: priced, bounded, paused") as status:

@@ -6,15 +6,20 @@ Data, ports and passwords stay in the directory: the next `up` goes on where thi
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from pipeline.demo.feed import command_record, registration, team_registration
+from pipeline.contacts import ContactFollower, encoded
+from pipeline.demo.feed import command_record, contacts, registration, team_registration
 from pipeline.demo.system import System, command_line, local_system, stop_in_order_on_signals
 from pipeline.embedded.ports import choose_port
-from pipeline.publisher import publish
+from pipeline.publisher import Outgoing, publish
 from pipeline.screen import console
+from pipeline.settings import Settings
+from pipeline.topics import MEMBER_CONTACTS
 from pipeline.topics_admin import create_topics
+from schemas.contacts import Contact, contact_key
 from schemas.instants import MICROS_PER_SECOND
 
 _LOOK_SECONDS = 0.5
@@ -35,7 +40,9 @@ def run_up(data_dir: Path, *, with_people: bool, kafka_port: int, clickhouse_por
     try:
         with local_system(data_dir, "live", say, kafka_port=kafka_port, clickhouse_port=clickhouse_port) as system:
             port = _gate_port(gate_port, data_dir)
-            system.settings = system.settings.model_copy(update={"gate_port": port, "gate_dev_tokens": True})
+            system.settings = system.settings.model_copy(
+                update={"gate_port": port, "gate_dev_tokens": True, **_mail(system.settings, port)}
+            )
             asyncio.run(_stay(system, screen, with_people))
     except KeyboardInterrupt:
         screen.print("stopped; the data stays in", data_dir)
@@ -50,6 +57,15 @@ def _gate_port(wanted: int, data_dir: Path) -> int:
     return port
 
 
+def _mail(settings: Settings, gate_port: int) -> dict[str, Any]:
+    """Settings of the mailer that nobody made: mails lie in a folder until a mail server is named."""
+    return {
+        "mail_dir": settings.mail_dir or settings.data_dir / "mails",
+        "mail_from": settings.mail_from or "Usage credits <usage-credits@localhost>",
+        "mail_url": settings.mail_url or f"http://127.0.0.1:{gate_port}",
+    }
+
+
 async def _stay(system: System, screen: Console, with_people: bool) -> None:
     await create_topics(system.settings)
     if with_people:
@@ -57,13 +73,27 @@ async def _stay(system: System, screen: Console, with_people: bool) -> None:
         now_micros = int(time.time()) * MICROS_PER_SECOND
         commands = [*registration(), *team_registration()]
         await publish(system.settings, [command_record(command, now_micros) for command in commands])
+        await _give_addresses(system.settings, now_micros)
     system.start_worker("ledger")
     system.start_worker("sink")
     system.start_worker("gate")
+    system.start_worker("mailer")
     _tell(screen, system, with_people)
     while True:
         system.check()
         await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def _give_addresses(settings: Settings, now_micros: int) -> None:
+    """To those of the demo's people of whom nothing is known: what somebody has changed since stays as it is."""
+    async with ContactFollower(settings) as follower:
+        await follower.whole()
+        unknown = [(who, contact) for who, contact in contacts() if follower.copy.contact(*who) == Contact()]
+    records = [
+        Outgoing(MEMBER_CONTACTS.name, contact_key(*who), encoded(contact)[0] or b"", now_micros)
+        for who, contact in unknown
+    ]
+    await publish(settings, records)
 
 
 def _tell(screen: Console, system: System, with_people: bool) -> None:
@@ -73,6 +103,8 @@ def _tell(screen: Console, system: System, with_people: bool) -> None:
         else "no organisation is registered yet; `up --demo` registers four"
     )
     be = "; be nadia, who owns northwind, or bruno, a member" if with_people else ""
+    settings = system.settings
+    mails = f"by {settings.smtp_host}" if settings.smtp_host else f"not sent, but laid into {settings.mail_dir}"
     screen.print(
         "\n[bold]Everything runs.[/] Ctrl-C stops it.\n\n"
         f"The page: [bold]http://127.0.0.1:{system.settings.gate_port}[/]{be}\n\n"
@@ -86,6 +118,7 @@ def _tell(screen: Console, system: System, with_people: bool) -> None:
         f"{command_line('usage-credits', 'token')} ada --data-dir {system.settings.data_dir}\n"
         f"Analysts, who only read: {system.cluster.clickhouse.reader_url}\n"
         f"Accounts: {people}.\n"
+        f"Mails: {mails}\n"
         f"Logs: {', '.join(str(worker.log_file) for worker in system.workers)}\n",
         soft_wrap=True,
     )

@@ -3,6 +3,7 @@
 Fields that a reader does not know are kept and written back, so that two versions can run side by side.
 """
 
+from sys import intern
 from typing import Any, ClassVar
 
 import msgspec
@@ -20,15 +21,19 @@ class Cell:
     FIELDS: ClassVar[tuple[str, ...]] = ()
     """Everything else that is remembered; equal to its default in DEFAULTS it is left out of the cell."""
     DEFAULTS: ClassVar[dict[str, Any]] = {}
+    SHARED: ClassVar[tuple[str, ...]] = ()
+    """Strings that many cells have in common, beside IDENTITY: a million restored cells hold each of them once."""
 
     _known: ClassVar[frozenset[str]]
     _amounts: ClassVar[tuple[str, ...]]
+    _shared: ClassVar[tuple[str, ...]]
 
     unknown: dict[str, Any] | None
 
     def __init_subclass__(cls) -> None:
         names = (*cls.IDENTITY, *cls.FIELDS) if hasattr(cls, "IDENTITY") else cls.FIELDS
         cls._known = frozenset(names)
+        cls._shared = (*getattr(cls, "IDENTITY", ()), *cls.SHARED)
         cls._amounts = tuple(name for name in names if name.endswith("_picousd"))
 
     def __init__(self, **fields: Any) -> None:
@@ -65,6 +70,9 @@ class Cell:
         for name in cls._amounts:
             if fields.get(name) is not None:
                 fields[name] = int(fields[name])
+        for name in cls._shared:
+            if type(value := fields.get(name)) is str:
+                fields[name] = intern(value)
         cell = cls(**fields)
         cell.unknown = unknown or None
         return cell

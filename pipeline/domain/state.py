@@ -252,6 +252,7 @@ class Member(Limited):
     KIND = "member"
     IDENTITY = ("org_id", "user_id")
     FIELDS: ClassVar[tuple[str, ...]] = ("role", "seat_tier", "removed", "credits_enabled", *Limited.FIELDS)
+    SHARED: ClassVar[tuple[str, ...]] = ("role", "seat_tier")
     DEFAULTS: ClassVar[dict[str, Any]] = {"removed": False, "credits_enabled": None, **Limited.DEFAULTS}
 
     user_id: str

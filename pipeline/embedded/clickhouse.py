@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.embedded.clickhouse_server import USERS_NAME
+from pipeline.embedded.clickhouse_http.users import USERS_NAME
 from pipeline.embedded.server import EmbeddedServer
 
 WRITER = "default"

@@ -12,10 +12,9 @@ from aiohttp import web
 
 from pipeline.embedded.clickhouse_http.endpoint import Endpoint
 from pipeline.embedded.clickhouse_http.sessions import Engine
-from pipeline.embedded.clickhouse_http.users import read_users
+from pipeline.embedded.clickhouse_http.users import USERS_NAME, read_users
 from pipeline.embedded.ports import LOOPBACK
 
-USERS_NAME = "users.json"
 # Off by default in the engine: an acknowledged insert would not survive a power cut. No measurable cost at 50,000 rows.
 _CONFIG = """<clickhouse>
     <merge_tree>

@@ -34,7 +34,7 @@ from pipeline.engine.journal import EngineCell, JournalLine
 from pipeline.engine.observer import Observer, describe
 from pipeline.engine.ownership import Ownership, Submit, machine_at_work
 from pipeline.engine.preflight import Refused
-from pipeline.engine.restore import check_all_ended, last_line, refill_identities, restore_cells
+from pipeline.engine.restore import check_all_ended, last_line, refill_identities, restore_cells, taken_out
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.transaction import Transactions
 
@@ -140,15 +140,15 @@ class Partition:
             cell, cells, last = await self._restore(identities)
             machine = self._around.new_machine(self.number, identities)
             check_versions(last, machine.versions)
+            restored = len(cells)
             with machine_at_work():
-                for _ in machine.restore(cells.items()):
+                for _ in machine.restore(taken_out(cells)):
                     self._is_alive()
                     await asyncio.sleep(0)
             await start_client(inputs_reader)
             inputs = Inputs(self._settings, self.number, inputs_reader, self._around.ends)
             await inputs.open(cell)
-            self._around.observer.claimed(self.number, len(cells), time.monotonic() - started)
-            del cells
+            self._around.observer.claimed(self.number, restored, time.monotonic() - started)
             cell = cell or self._first_cell(inputs)
             self._quarantined = frozenset(p for p in self._quarantined if p.offset >= getattr(cell, p.input))
             self._ownership = ownership = Ownership(

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -65,6 +65,12 @@ async def restore_cells(
                 cells[record.key] = record.value
     engine_cell = cells.pop(ENGINE_CELL, None)
     return (decode_cell(engine_cell) if engine_cell else None), cells
+
+
+def taken_out(cells: dict[bytes, bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Each cell; it is let go of as it is taken, so that none is in memory twice."""
+    while cells:
+        yield cells.popitem()
 
 
 async def last_line(consumer: AIOKafkaConsumer, tp: TopicPartition) -> JournalLine | None:

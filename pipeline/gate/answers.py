@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from schemas.events import CommandApplied, CommandRefused, CommandRepeated
 
@@ -89,7 +89,7 @@ class AnswerDesk:
                         for record in records:
                             self._hear(record)
                         positions[place] = records[-1].offset + 1
-            except (KafkaError, OSError) as error:
+            except Exception as error:  # whatever it was: a desk that is deaf answers nobody
                 logger.warning("account-events: %s; again in %.0f s", error or type(error).__name__, _AGAIN_SECONDS)
                 await asyncio.sleep(_AGAIN_SECONDS)
             finally:
@@ -98,9 +98,14 @@ class AnswerDesk:
     def _hear(self, record: Any) -> None:
         if not self._waiting:
             return
-        event = msgspec.json.decode(record.value)
-        data = event["data"]
-        waiting = self._waiting.get((data["org_id"], data.get("command_id", "")))
+        try:
+            event = msgspec.json.decode(record.value)
+            data = event["data"]
+            waiting = self._waiting.get((data["org_id"], data.get("command_id", "")))
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            where = f"account-events[{record.partition}] offset {record.offset}"
+            logger.error("%s is passed over: %s", where, error)
+            return
         if waiting is None or event["type"] not in _ANSWERS:
             return
         for answer in list(waiting):

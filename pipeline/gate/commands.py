@@ -5,6 +5,7 @@ reads what they wrote. With the same `Idempotency-Key` a command is applied once
 """
 
 import asyncio
+import hashlib
 import logging
 import re
 from collections.abc import Callable, Coroutine
@@ -13,7 +14,6 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import msgspec
-import xxhash
 from fastapi import APIRouter, Header, Request, Response
 from prometheus_client import Counter
 from pydantic import Field, ValidationError
@@ -97,7 +97,7 @@ async def applied(
     assert said["type"] == CommandApplied.TYPE
     with suppress(TimeoutError):
         async with asyncio.timeout_at(until):
-            await gate.follower.reached(command.org_id, answer.partition, data["org_seq"])
+            await gate.follower.reached(command.org_id, answer.partition, outcome["org_seq"])
     names = ("command", "org_id", "org_seq", "at", "before", "after")
     return {"command_id": command_id, **{field: outcome[field] for field in names}, "repeated": repeated}
 
@@ -132,10 +132,10 @@ def _who(command: Command) -> dict[str, str]:
 
 
 def _command_id(caller: Actor, key: str | None) -> str:
-    """Of one caller and one key always the same; nobody can guess another's command."""
+    """Of one caller and one key always the same; no key of somebody else's makes it."""
     if key is None:
         return uuid4().hex
-    return xxhash.xxh3_128_hexdigest(f"{caller.kind} {caller.id} {key}".encode())
+    return hashlib.sha256(f"{caller.kind} {caller.id} {key}".encode()).hexdigest()[:32]
 
 
 def _refused(gate: Gate, caller: Actor, command: Command, outcome: dict[str, Any]) -> Problem:

@@ -5,12 +5,14 @@ from decimal import Decimal
 from typing import Any
 
 from pipeline.gate.problems import Problem
+from pipeline.gate.turns import in_turns
 from schemas.instants import format_instant, micros_from_datetime
 from schemas.money import picousd_from_usd, usd_from_picousd
 from sinks.clickhouse import ClickHouse
 from sinks.errors import SinkError
 
 _ANSWER_SECONDS = 20.0
+_AT_ONCE = 100
 
 
 class History:
@@ -31,7 +33,10 @@ class History:
             raise Problem(
                 503, "history_away", "ClickHouse does not answer; try again", cause=type(error).__name__
             ) from (error)
-        return [{name: _wire(value) for name, value in zip(names, row, strict=True)} for row in rows]
+        return [
+            {name: _wire(value) for name, value in zip(names, row, strict=True)}
+            async for row in in_turns(rows, _AT_ONCE)
+        ]
 
     async def close(self) -> None:
         """Close its connections."""

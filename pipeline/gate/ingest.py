@@ -18,6 +18,7 @@ from pipeline.domain.compiled import Usage
 from pipeline.gate.access import needs_scope
 from pipeline.gate.parts import Caller, Gate, Parts
 from pipeline.gate.problems import Problem, answered, documented
+from pipeline.gate.turns import in_turns
 from pipeline.sending import KafkaAway
 from pipeline.topics import USAGE_EVENTS
 from schemas.base import Model
@@ -31,7 +32,7 @@ PLAIN = "application/json"
 _AHEAD_MICROS = 5 * MICROS_PER_MINUTE
 _RECORD_BYTES = 900_000
 _RECORD_EVENTS = 500
-_SLICE = 250
+_AT_ONCE = 250
 
 EVENTS = Counter("gate_events", "Usage events sent to the gate", ["outcome"])
 _TAKEN = EVENTS.labels("taken")
@@ -175,9 +176,7 @@ async def _judged(
 ) -> tuple[list[tuple[str, bytes]], list[EventProblem]]:
     good: list[tuple[str, bytes]] = []
     problems: list[EventProblem] = []
-    for index, raw in enumerate(raws):
-        if index and not index % _SLICE:
-            await asyncio.sleep(0)  # admission is answered in between
+    async for index, raw in in_turns(enumerate(raws), _AT_ONCE):
         event = decode_event(raw) if len(raw) <= MAX_RECORD_BYTES else None
         if event is None:
             wrong: tuple[Reason, str] | None = (Reason.TOO_LARGE, f"{len(raw):,} bytes")

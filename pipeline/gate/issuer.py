@@ -1,4 +1,7 @@
-"""The URL of an OIDC issuer comes in; its public keys, by id, go out: by discovery, read again when they rotate."""
+"""The URL of an OIDC issuer comes in; what its tokens claim goes out, once checked with its keys.
+
+Keys come by discovery, and are read again when they rotate.
+"""
 
 import asyncio
 import time
@@ -7,6 +10,8 @@ from typing import Any
 import httpx
 import jwt
 
+_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA")
+_SKEW_SECONDS = 30
 _FRESH_SECONDS = 3_600.0
 _AGAIN_SECONDS = 10.0
 """A key id that nobody knows has the keys read again, but not more often than this."""
@@ -25,6 +30,32 @@ class Issuer:
         self._endpoints: dict[str, Any] = {}
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
+
+    async def claims(self, token: str, audience: str) -> dict[str, Any]:
+        """What a good token says that is meant for this audience.
+
+        Raises:
+            jwt.PyJWTError: it is not good.
+            IssuerAway
+        """
+        try:
+            return await self._claims(token, audience)
+        except jwt.InvalidSignatureError:
+            if not await self.read_again():
+                raise
+            return await self._claims(token, audience)
+
+    async def _claims(self, token: str, audience: str) -> dict[str, Any]:
+        head = jwt.get_unverified_header(token)
+        if head.get("alg") not in _ALGORITHMS:
+            raise jwt.InvalidAlgorithmError("no algorithm that is taken here")
+        key = await self.key(head.get("kid"))
+        if key is None:
+            raise jwt.InvalidTokenError("signed with a key that the issuer does not have")
+        try:
+            return verified(token, key, head["alg"], audience, self.url)
+        except TypeError:  # PyJWT says so of an RSA key and a token that claims ES256
+            raise jwt.InvalidKeyError("signed with another kind of key than it says") from None
 
     async def key(self, key_id: str | None) -> Any | None:
         """The public key of that id, or the only one where a token names none; None where there is no such key.
@@ -86,6 +117,24 @@ class Issuer:
             self._endpoints = configuration
             self._keys = {key.key_id or "": key.key for key in map(_usable, keys) if key is not None}
             self._read_at = time.monotonic()
+
+
+def verified(token: str, key: Any, algorithm: str, audience: str, issuer: str) -> dict[str, Any]:
+    """What a token says, whose signature, end, issuer and audience are right.
+
+    Raises:
+        jwt.PyJWTError
+    """
+    claims: dict[str, Any] = jwt.decode(
+        token,
+        key,
+        algorithms=[algorithm],
+        audience=audience,
+        issuer=issuer,
+        leeway=_SKEW_SECONDS,
+        options={"require": ["exp", "iss", "aud", "sub"]},
+    )
+    return claims
 
 
 def _usable(wire: Any) -> jwt.PyJWK | None:

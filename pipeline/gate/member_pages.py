@@ -55,11 +55,17 @@ def page_of(
 
     backwards = sort == "-user_id"
     total, runs = 0, []
-    while taken := list(islice(members, _RUN)):
-        found = [member for member in taken if (removed or not member.removed) and is_found(member.user_id)]
+    for run in runs_of(members):
+        found = [member for member in run if (removed or not member.removed) and is_found(member.user_id)]
         found.sort(key=key, reverse=backwards)
         total += len(found)
         runs.append(found)
-        time.sleep(0)  # gives the interpreter away
     merged = heapq.merge(*runs, key=key, reverse=backwards)
     return total, list(islice(merged, offset, offset + limit))
+
+
+def runs_of(members: Iterator[MemberRecord]) -> Iterator[list[MemberRecord]]:
+    """All of them, in runs; the interpreter is given away after each."""
+    while run := list(islice(members, _RUN)):
+        yield run
+        time.sleep(0)

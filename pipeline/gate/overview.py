@@ -8,6 +8,7 @@ from pydantic import Field
 
 from pipeline.gate.access import may_read
 from pipeline.gate.admission import OrgId
+from pipeline.gate.member_pages import runs_of
 from pipeline.gate.parts import Caller, Gate, Parts
 from pipeline.gate.problems import Problem, documented, least
 from pipeline.gate.queries import Money, money_of, month_of
@@ -54,6 +55,7 @@ class PendingAnswer(Model):
 
     request_id: str
     user_id: str
+    display_name: str | None = Field(description="where one is known")
     kind: str | None
     seat_tier: str
     asked_at: str
@@ -114,7 +116,8 @@ def tiers_of(gate: Gate, org_id: str, counted: Counter[str]) -> list[TierAnswer]
 
 
 def _count(gate: Gate, org_id: str) -> Counter[str]:
-    return Counter(member.seat_tier for member in gate.copy.members(org_id) if not member.removed)
+    runs = runs_of(gate.copy.members(org_id))
+    return Counter(member.seat_tier for run in runs for member in run if not member.removed)
 
 
 @router.get(
@@ -132,6 +135,7 @@ async def pending(org_id: OrgId, caller: Caller, gate: Parts) -> PendingsAnswer:
         PendingAnswer(
             request_id=member.request_id,
             user_id=member.user_id,
+            display_name=gate.contacts.copy.display_name(org_id, member.user_id),
             kind=member.request_kind,
             seat_tier=member.seat_tier,
             asked_at=member.asked_at,

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,7 +36,11 @@ class Clock(Protocol):
 
 @dataclass(slots=True)
 class Gate:
-    """What the routes stand on."""
+    """What the routes stand on.
+
+    Attributes:
+        streams: open ones, by user id (live.py).
+    """
 
     settings: Settings
     callers: Callers
@@ -47,6 +52,7 @@ class Gate:
     sessions: Sessions
     now: Clock = time.time
     rates: Rates = field(default_factory=Rates)
+    streams: Counter[str] = field(default_factory=Counter)
     is_stopping: bool = False
 
     @property

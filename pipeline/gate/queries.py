@@ -15,6 +15,7 @@ from pipeline.gate.member_pages import Sort, page_of
 from pipeline.gate.parts import Caller, Gate, Parts
 from pipeline.gate.problems import Problem, documented, least
 from pipeline.gate.standing import LimitAnswer, Standing, held_limits, spend_of, standing
+from pipeline.gate.turns import in_turns
 from schemas.admission import Limited
 from schemas.base import Model
 from schemas.instants import format_instant
@@ -25,6 +26,7 @@ from schemas.status_copy import MemberRecord, OrganizationRecord
 router = APIRouter(tags=["queries"])
 
 _MONEY = documented(401, 403, 404, 422, 429, 503)
+_AT_ONCE = 50
 
 Most = Annotated[int, Query(ge=1, le=1_000, description="how many at most")]
 Before = Annotated[
@@ -137,7 +139,7 @@ async def members(
         limit,
     )
     end = offset + len(page)
-    shown = [member_answer(gate, member) for member in page]
+    shown = [member_answer(gate, member) async for member in in_turns(page, _AT_ONCE)]
     return MembersAnswer(members=shown, total=total, next_offset=end if end < total else None)
 
 

@@ -19,6 +19,7 @@ class Rates:
         if left < 1:
             return (1 - left) / per_second
         self._buckets[key] = (left - 1, now_seconds)
+        self._buckets.move_to_end(key)  # who has long been quiet is forgotten first
         if len(self._buckets) > _MOST_CALLERS:
             self._buckets.popitem(last=False)
         return 0.0

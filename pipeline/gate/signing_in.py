@@ -16,7 +16,6 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from pipeline.gate.callers import ALGORITHMS, SKEW_SECONDS
 from pipeline.gate.issuer import Issuer, IssuerAway
 from pipeline.gate.pages import HTML_HEADERS, sign_in_page
 from pipeline.gate.parts import Gate, Parts
@@ -93,7 +92,7 @@ async def back(request: Request, gate: Parts, state: str = "", code: str = "", e
         endpoint = await issuer.endpoint("token_endpoint")
         async with _client(gate) as client:
             tokens = await client.fetch_token(endpoint, code=code, code_verifier=begun["verifier"])
-        claims = await _claims(issuer, tokens["id_token"], gate.settings.client_id)
+        claims = await issuer.claims(tokens["id_token"], gate.settings.client_id)
     except (IssuerAway, httpx.HTTPError):
         return _failed(gate, "issuer_away")
     except (AuthlibBaseError, jwt.PyJWTError, KeyError, ValueError, TypeError):
@@ -117,30 +116,6 @@ async def sign_out(request: Request, gate: Parts) -> Response:
         assert session is not None
         gate.sessions.end(response, session, gate.now())
     return response
-
-
-async def _claims(issuer: Issuer, token: str, client_id: str) -> dict[str, Any]:
-    """What a good ID token says.
-
-    Raises:
-        jwt.PyJWTError, IssuerAway
-    """
-    head = jwt.get_unverified_header(token)
-    if head.get("alg") not in ALGORITHMS:
-        raise jwt.InvalidAlgorithmError("no algorithm that is taken here")
-    key = await issuer.key(head.get("kid"))
-    if key is None:
-        raise jwt.InvalidTokenError("signed with a key that the issuer does not have")
-    claims: dict[str, Any] = jwt.decode(
-        token,
-        key,
-        algorithms=[head["alg"]],
-        audience=client_id,
-        issuer=issuer.url,
-        leeway=SKEW_SECONDS,
-        options={"require": ["exp", "iss", "aud", "sub"]},
-    )
-    return claims
 
 
 def _client(gate: Gate) -> Any:

@@ -9,11 +9,10 @@ Format: https://platform.claude.com/docs/en/api/admin/usage_report/retrieve_mess
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pipeline.domain.pricing import PriceBook
-from pipeline.importers.readings import NoUsage, Reading, documents, identity, instant
+from pipeline.importers.readings import Format, NoUsage, Reading, each, identity, instant, records
 from pipeline.price_book import load_price_book
 from schemas.money import PICOUSD_PER_CENT
 
@@ -37,31 +36,36 @@ _GROUPS = (
 )
 
 
-def read(path: Path) -> Iterator[Reading | NoUsage]:
+def read(file: BinaryIO) -> Iterator[Reading | NoUsage]:
     """The results of all buckets of one answer, or of one page a line."""
-    for document in documents(path):
-        for bucket in document["data"]:
-            for result in bucket["results"]:
-                try:
-                    yield from _readings(bucket["starting_at"], result)
-                except NoUsage as none:
-                    yield none
-                except (KeyError, TypeError, ValueError) as error:
-                    yield NoUsage(f"no result of a usage report: {type(error).__name__} {error}")
+    results = each(records(file, "data"), _results, "no bucket of a usage report")
+    return each(results, _readings, "no result of a usage report")
 
 
-def cost_picousd(path: Path) -> int:
-    """What a cost report (cost_report of the same API) adds up to; its amounts are cents, with decimals."""
-    cents = sum(
-        Decimal(result["amount"])
-        for document in documents(path)
-        for bucket in document["data"]
-        for result in bucket["results"]
-    )
+ANTHROPIC_USAGE = Format("*.json*", read)
+
+
+def cost_picousd(file: BinaryIO) -> int:
+    """What a cost report (cost_report of the same API) adds up to; its amounts are cents, with decimals.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        cents = sum(Decimal(result["amount"]) for bucket in records(file, "data") for result in bucket["results"])
+    except (KeyError, TypeError, ArithmeticError) as error:
+        raise ValueError(f"no cost report: {type(error).__name__} {error}") from None
     return int(cents * PICOUSD_PER_CENT)
 
 
-def _readings(starting_at: str, result: dict[str, Any]) -> Iterator[Reading]:
+def _results(bucket: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each result, with the time at which its bucket begins."""
+    for result in bucket["results"]:
+        yield bucket["starting_at"], result
+
+
+def _readings(one: tuple[str, dict[str, Any]]) -> Iterator[Reading]:
+    starting_at, result = one
     if not result.get("model"):
         raise NoUsage("not grouped by model: export the report again with group_by[]=model")
     written = result.get("cache_creation") or {}

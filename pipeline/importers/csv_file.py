@@ -1,15 +1,15 @@
 """Any CSV file with a heading and a request a line: columns in, as a mapping names them, readings out.
 
 Its fields are those of a usage event; a column of the same name needs no mapping. Without an `event_id` a line's own
-text is its identity, and how often it came before.
+text is its identity, and which of the file's equal lines it is.
 """
 
 import csv
-from collections import Counter
+import io
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from typing import BinaryIO
 
-from pipeline.importers.readings import NoUsage, Reader, Reading, identity, instant, uncached
+from pipeline.importers.readings import LINE, Format, NoUsage, Reading, identity, instant, uncached
 from schemas.usage import UsageEvent
 
 SOURCE = "csv"
@@ -18,29 +18,32 @@ _COUNTS = {name for name in FIELDS if name.endswith(("_tokens", "_requests"))}
 _CACHED = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 
 
-def reader(columns: Mapping[str, str], *, input_includes_cached: bool) -> Reader:
-    """Reads files whose columns are called so.
+def csv_format(columns: Mapping[str, str], *, input_includes_cached: bool) -> Format:
+    """Files whose columns are called so.
 
     Args:
         columns: field → column, for those that have another name.
         input_includes_cached: whether input tokens count those read from and written to a cache; ours do not.
     """
 
-    def read(path: Path) -> Iterator[Reading | NoUsage]:
-        seen: Counter[str] = Counter()
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for row in csv.DictReader(file):
+    def read(file: BinaryIO) -> Iterator[Reading | NoUsage]:
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        lines = csv.DictReader(text)
+        try:
+            for row in lines:
                 try:
-                    yield _reading(row, columns, seen, input_includes_cached)
+                    yield _reading(row, columns, input_includes_cached)
                 except NoUsage as none:
                     yield none
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"no CSV behind line {lines.line_num}: {error}") from None
+        finally:
+            text.detach()  # or it would close the file, which is not ours
 
-    return read
+    return Format("*.csv", read)
 
 
-def _reading(
-    row: Mapping[str, str | None], columns: Mapping[str, str], seen: Counter[str], input_includes_cached: bool
-) -> Reading:
+def _reading(row: Mapping[str, str | None], columns: Mapping[str, str], input_includes_cached: bool) -> Reading:
     found: Reading = {}
     for field in FIELDS:
         column = columns.get(field, field)
@@ -55,9 +58,7 @@ def _reading(
     if input_includes_cached:
         found["input_tokens"] = uncached(found.get("input_tokens", 0), *(found.get(kind, 0) for kind in _CACHED))
     if "event_id" not in found:
-        text = identity(sorted(row.items(), key=str))
-        seen[text] += 1
-        found["event_id"] = f"{text}-{seen[text]}"
+        found |= {"event_id": identity(sorted(row.items(), key=str)), LINE: True}
     return {"source": SOURCE, **found}
 
 

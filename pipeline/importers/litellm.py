@@ -6,28 +6,22 @@ Format: https://docs.litellm.ai/docs/proxy/cost_tracking, and schema.prisma of l
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from pipeline.importers.readings import NoUsage, Reading, documents, instant, uncached
+from pipeline.importers.readings import Format, NoUsage, Reading, each, instant, records, uncached
 
 SOURCE = "litellm"
 
 
-def read(path: Path) -> Iterator[Reading | NoUsage]:
+def read(file: BinaryIO) -> Iterator[Reading | NoUsage]:
     """The rows of an array, of `data` in an answer of /spend/logs/v2, or one a line."""
-    for document in documents(path):
-        rows = document.get("data", [document]) if isinstance(document, dict) else document
-        for row in rows:
-            try:
-                yield _reading(row)
-            except NoUsage as none:
-                yield none
-            except (KeyError, TypeError, AttributeError, ValueError) as error:
-                yield NoUsage(f"no row of spend logs: {type(error).__name__} {error}")
+    return each(records(file, "data"), _readings, "no row of spend logs")
 
 
-def _reading(row: dict[str, Any]) -> Reading:
+LITELLM = Format("*.json*", read)
+
+
+def _readings(row: dict[str, Any]) -> Iterator[Reading]:
     if str(row.get("cache_hit", "")).lower() == "true":
         raise NoUsage("answered from LiteLLM's own cache: nothing was requested")
     if not row.get("prompt_tokens") and not row.get("completion_tokens"):
@@ -40,7 +34,7 @@ def _reading(row: dict[str, Any]) -> Reading:
     read_tokens = usage.get("cache_read_input_tokens") or details.get("cached_tokens") or 0
     written = usage.get("cache_creation_input_tokens") or details.get("cache_creation_tokens") or 0
     hour = (details.get("cache_creation_token_details") or {}).get("ephemeral_1h_input_tokens") or 0
-    return {
+    yield {
         "event_id": row["request_id"],
         "source": SOURCE,
         "org_id": metadata.get("user_api_key_org_id") or row.get("organization_id") or None,

@@ -2,35 +2,38 @@
 
 `gen_ai.usage.input_tokens` counts tokens read from and written to a cache, ours do not. Only requests to a model are
 read: spans of agents and tools around them may repeat their sums. A cache write is taken for one of 5 minutes, since
-spans do not say. Format: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
+spans do not say. The spans of one resource are held at a time. Format: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
 """
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from pipeline.importers.readings import NoUsage, Reading, documents, uncached
+from pipeline.importers.readings import Format, NoUsage, Reading, each, records, uncached
 
 SOURCE = "opentelemetry"
+_FOREVER_MICROS = 2**62
 REQUESTS = ("chat", "text_completion", "generate_content")
 
 
-def read(path: Path) -> Iterator[Reading | NoUsage]:
+def read(file: BinaryIO) -> Iterator[Reading | NoUsage]:
     """The spans of one export, or of one a line."""
-    for document in documents(path):
-        for resource in document.get("resourceSpans", ()):
-            about = _attributes(resource.get("resource") or {})
-            for scope in resource.get("scopeSpans", ()):
-                for span in scope.get("spans", ()):
-                    try:
-                        yield _reading(span, about)
-                    except NoUsage as none:
-                        yield none
-                    except (KeyError, TypeError, ValueError) as error:
-                        yield NoUsage(f"no GenAI span: {type(error).__name__} {error}")
+    spans = each(records(file, "resourceSpans"), _spans, "no spans of a resource")
+    return each(spans, _readings, "no GenAI span")
 
 
-def _reading(span: dict[str, Any], about: dict[str, Any]) -> Reading:
+OTEL = Format("*.json*", read)
+
+
+def _spans(resource: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each span, with what is said of all."""
+    about = _attributes(resource.get("resource") or {})
+    for scope in resource.get("scopeSpans", ()):
+        for span in scope.get("spans", ()):
+            yield span, about
+
+
+def _readings(one: tuple[dict[str, Any], dict[str, Any]]) -> Iterator[Reading]:
+    span, about = one
     said = about | _attributes(span)
     operation = said.get("gen_ai.operation.name")
     if operation not in REQUESTS:
@@ -39,13 +42,16 @@ def _reading(span: dict[str, Any], about: dict[str, Any]) -> Reading:
         raise NoUsage("no usage: a request that failed")
     read_tokens = said.get("gen_ai.usage.cache_read.input_tokens", 0)
     written = said.get("gen_ai.usage.cache_creation.input_tokens", 0)
-    return {
+    occurred_at_micros = int(span["startTimeUnixNano"]) // 1_000
+    if not 0 < occurred_at_micros < _FOREVER_MICROS:
+        raise NoUsage("no time of its own")
+    yield {
         "event_id": f"{span['traceId']}:{span['spanId']}",
         "source": SOURCE,
         "user_id": said.get("user.id") or said.get("enduser.id"),
         "product": said.get("service.name"),
         "model": said.get("gen_ai.response.model") or said["gen_ai.request.model"],
-        "occurred_at_micros": int(span["startTimeUnixNano"]) // 1_000,
+        "occurred_at_micros": occurred_at_micros,
         "input_tokens": uncached(said.get("gen_ai.usage.input_tokens", 0), read_tokens, written),
         "output_tokens": said.get("gen_ai.usage.output_tokens", 0),
         "cache_read_tokens": read_tokens,

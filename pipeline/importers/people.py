@@ -10,7 +10,6 @@ each stand in, and the rule is:
 It looks at nothing else: not at the day, not at the other sessions.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -40,9 +39,6 @@ PEOPLE = (
     Person("cinder", "clara", "premium", "member"),
     Person("northwind", "nils", "standard", "admin"),
 )
-
-Payer = Callable[[str], Person]
-"""Session id → whose usage it is."""
 
 
 def person_of(session_id: str) -> Person:

@@ -1,30 +1,31 @@
-"""What importers share: readings of files come in, usage events go out; what cannot be one is counted, and why.
+"""What the formats share: an open file comes in, readings go out; what is none is counted, and why.
 
 A reading is an event as far as its source says it: fields of UsageEvent, of which organisation, member, product and
 funding may be missing. Source: docs/rules.md R8, R9, R14.
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from pydantic import ValidationError
+import ijson
 
 from schemas.instants import parse_instant
-from schemas.usage import Funding, UsageEvent
+from schemas.usage import Funding
 
 Reading = dict[str, Any]
+
+LINE = "is_line"
+"""True in a reading whose event_id is the text of its line: equal lines of a file are told apart by their number."""
+
+_MOST_LINE_BYTES = 8 << 20
+"""A document that does not end its first line within so much is read element by element."""
 
 
 class NoUsage(Exception):
     """A record is no usage event, and why: records of the same text are counted together."""
-
-
-Reader = Callable[[Path], Iterator[Reading | NoUsage]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,54 +35,101 @@ class Told:
     org_id: str | None = None
     user_id: str | None = None
     product: str | None = None
-    funding: Funding = "credits"
+    funding: Funding | None = None
 
 
-def usage_events(readings: Iterable[Reading | NoUsage], told: Told, skipped: Counter[str]) -> Iterator[UsageEvent]:
-    """One event per reading; those that cannot be one are counted in `skipped`."""
-    for reading in readings:
-        if isinstance(reading, NoUsage):
-            skipped[str(reading)] += 1
-            continue
-        said = {name: value for name, value in reading.items() if value is not None}
-        given = {"org_id": told.org_id} if told.org_id else {}
-        otherwise = {"user_id": told.user_id, "product": told.product, "funding": told.funding}
-        fields = {name: value for name, value in otherwise.items() if value is not None} | said | given
-        try:
-            yield UsageEvent.model_validate(fields)
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            skipped[
-                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}{_HINTS.get(str(problem['loc'][0]), '')}"
-            ] += 1
+Complete = Callable[[Reading], Reading]
+"""Adds what follows from the readings before it; called in the order of time."""
 
 
-_HINTS = {
-    "org_id": "; say --org-id",
-    "user_id": "; say --user-id",
-    "product": "; say --product",
-}
+def _as_it_is(_told: Told) -> Complete:
+    return lambda reading: reading
 
 
-def documents(path: Path) -> Iterator[Any]:
-    """The JSON documents of a file: one, or one a line.
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How files of one kind are read.
+
+    Attributes:
+        pattern: which files of a folder are meant.
+        read: the readings of a file, in any order; it holds one record at a time.
+        comes_again: of readings of the same event_id the latest is the truth, and the others are not.
+        complete: what each reading is given in the order of time.
+    """
+
+    pattern: str
+    read: Callable[[BinaryIO], Iterator[Reading | NoUsage]]
+    comes_again: bool = False
+    complete: Callable[[Told], Complete] = _as_it_is
+
+
+def records(file: BinaryIO, array: str) -> Iterator[Any]:
+    """What a JSON file lists, one after the other: the file is one document, or has one a line.
+
+    Args:
+        array: in a document that is an object, the name of the array that is meant; an object without it is a record.
 
     Raises:
-        ValueError: it is neither; says which line.
+        ValueError: the file is no JSON; a single line that is none is a NoUsage among the others.
     """
-    text = path.read_text(encoding="utf-8")
-    try:
-        yield json.loads(text)
+    first = b"\n"
+    while first and not first.strip():
+        first = file.readline(_MOST_LINE_BYTES)
+    file.seek(0)
+    if first and _parsed(first) is None:
+        yield from _elements(file, "item" if first.lstrip().startswith(b"[") else f"{array}.item")
         return
-    except ValueError as error:
-        if "\n" not in text.strip():
-            raise ValueError(f"{path}: not JSON: {error}") from None
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number}: not JSON: {error}") from None
+    for line in file:
+        if not line.strip():
+            continue
+        match _parsed(line):
+            case None:
+                yield NoUsage("a line is no JSON")
+            case dict() as document if isinstance(document.get(array), list):
+                yield from document[array]
+            case list() as listed:
+                yield from listed
+            case document:
+                yield document
+
+
+def each(things: Iterable[Any], made: Callable[[Any], Iterable[Any]], otherwise: str) -> Iterator[Any]:
+    """What is made of each; a NoUsage stays one, and what is not of the shape that its format has becomes one.
+
+    Args:
+        otherwise: what to call it then.
+    """
+    for thing in things:
+        try:
+            if isinstance(thing, NoUsage):
+                yield thing
+            else:
+                yield from made(thing)
+        except NoUsage as none:
+            yield none
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            yield NoUsage(f"{otherwise}: {type(error).__name__} {error}")
+
+
+def _parsed(text: bytes) -> Any:
+    """None: it is no JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _elements(file: BinaryIO, prefix: str) -> Iterator[Any]:
+    """The elements of one large array."""
+    is_empty = True
+    try:
+        for element in ijson.items(file, prefix, use_float=True):
+            is_empty = False
+            yield element
+    except (ijson.JSONError, UnicodeDecodeError) as error:
+        raise ValueError(f"not JSON: {' '.join(str(error).split())[:100]}") from None
+    if is_empty and prefix != "item":
+        raise ValueError(f"neither an array, nor an object with one called {prefix.removesuffix('.item')!r}")
 
 
 def instant(text: str) -> int:

@@ -19,7 +19,9 @@ def message_of(letter: Letter, mail_id: str, sender: Address, contact: Contact, 
     assert contact.email is not None
     message = EmailMessage(policy=SMTP)
     message["From"] = sender
-    message["To"] = Address(contact.display_name or "", addr_spec=contact.email)
+    # In its two parts: whole, an address such as a..b@example.com, which people do have, is refused for want of quotes.
+    name, _, domain = contact.email.rpartition("@")
+    message["To"] = Address(contact.display_name or "", name, domain)
     message["Subject"] = letter.subject
     message["Message-ID"] = f"<{mail_id}@{sender.domain}>"
     message["Date"] = formatdate(usegmt=True)

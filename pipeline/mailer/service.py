@@ -23,8 +23,8 @@ from pipeline.mailer.letters import letter_of
 from pipeline.mailer.memory import Memory
 from pipeline.mailer.message import message_of
 from pipeline.mailer.notices import Notice, notice_of, whole_digest
+from pipeline.mailer.outlet import SEND_SECONDS, Away, NotNow, Outlet, Refused
 from pipeline.mailer.queue import Mail, Queue
-from pipeline.mailer.smtp import SEND_SECONDS, MailServer, NotNow, Post, Refused, ServerAway
 from pipeline.settings import Settings
 from pipeline.topics import CREDIT_STATUS, LIMIT_BREACHES, NOTIFICATIONS
 from schemas.contacts import Contact
@@ -43,12 +43,12 @@ _LEVEL_SECONDS = 30.0
 _LONGEST_WAIT_SECONDS = 60.0
 
 
-async def run_mailer(settings: Settings, server: MailServer, stop: asyncio.Event) -> None:
+async def run_mailer(settings: Settings, outlet: Outlet, stop: asyncio.Event) -> None:
     """Run until `stop` is set; the mail in hand is sent and remembered before it returns."""
     status = StatusFollower(settings.kafka(), settings.topic_prefix + CREDIT_STATUS.name)
     contacts = ContactFollower(settings)
     async with status, contacts:
-        mailer = _Mailer(settings, server, status, contacts)
+        mailer = _Mailer(settings, outlet, status, contacts)
         running, stopped = asyncio.create_task(mailer.run(stop)), asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -61,14 +61,11 @@ async def run_mailer(settings: Settings, server: MailServer, stop: asyncio.Event
 
 
 class _Mailer:
-    def __init__(
-        self, settings: Settings, server: MailServer, status: StatusFollower, contacts: ContactFollower
-    ) -> None:
+    def __init__(self, settings: Settings, outlet: Outlet, status: StatusFollower, contacts: ContactFollower) -> None:
         self._settings = settings
-        self._server = server
         self._status = status
         self._contacts = contacts
-        self._post = Post(server)
+        self._outlet = outlet
         self._memory = Memory(settings)
         self._queue: Queue[TopicPartition] = Queue()
         self._parts: dict[tuple[str, str], list[tuple[Notice, int]]] = {}  # (organisation, day) → its digest so far
@@ -77,7 +74,7 @@ class _Mailer:
         self._assigned = self._holding = False
         self._hand = asyncio.Lock()  # held while a mail is in hand
         self._told: dict[TopicPartition, int] = {}  # what the group was told last
-        self._refusals = 0  # of the server, one after the other
+        self._refusals = 0  # of the outlet, one after the other
         self._away_until = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -102,7 +99,7 @@ class _Mailer:
 
     async def close(self) -> None:
         """Leave the group, and close all connections."""
-        await self._post.close()
+        await self._outlet.close()
         with suppress(KafkaError):
             await self._memory.close()
         if self._consumer is not None:
@@ -248,7 +245,7 @@ class _Mailer:
                 if mail is not None:
                     await self._deliver(mail)
             if mail is None:
-                await self._post.close()
+                await self._outlet.close()
                 if self._holding and self._queue.positions() != self._told:
                     await self._tell_group()
                 return
@@ -266,13 +263,12 @@ class _Mailer:
             self._queue.put_off(mail, time.monotonic())
             logger.warning("%s: %s; again later", _named(mail), not_now)
             return
-        except ServerAway as away:
+        except Away as away:
             self._queue.put_back(mail)
             wait_seconds = min(2.0**self._refusals, _LONGEST_WAIT_SECONDS)
             self._refusals += 1
             self._away_until = time.monotonic() + wait_seconds
-            where = f"{self._server.host}:{self._server.port} (SMTP_HOST, SMTP_PORT)"
-            logger.warning("no mail by %s: %s; again in %.0f s", where, away, wait_seconds)
+            logger.warning("no mail by %s: %s; again in %.0f s", self._outlet.name, away, wait_seconds)
             return
         self._refusals = 0
         logger.info("%s: %s", _named(mail), outcome if code is None else f"{outcome} with {code}")
@@ -292,16 +288,16 @@ class _Mailer:
         """How a mail ended, and what the server said if it refused it.
 
         Raises:
-            NotNow, ServerAway: it has not.
+            NotNow, Away: it has not.
         """
         if mail.until_seconds < time.time():
             return "given_up", None
         event = mail.notice.event
         letter = letter_of(mail.notice, lambda user_id: self._contacts.copy.display_name(event.org_id, user_id))
-        message = message_of(letter, mail.mail_id, self._server.sender, contact, self._settings.mail_url)
+        message = message_of(letter, mail.mail_id, self._outlet.sender, contact, self._settings.mail_url)
         assert contact.email is not None
         try:
-            await self._post.send(message, contact.email)
+            await self._outlet.send(message, contact.email)
         except Refused as refused:
             return "refused", refused.code
         return "sent", None

@@ -4,10 +4,8 @@ import asyncio
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
-from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.utils import parseaddr
 
 from aiosmtplib import SMTP
 from aiosmtplib.errors import (
@@ -19,29 +17,11 @@ from aiosmtplib.errors import (
 )
 
 from pipeline.errors import Mendable
+from pipeline.mailer.outlet import SEND_SECONDS, Away, NotNow, Refused, sender_of
 from pipeline.settings import Settings
-
-SEND_SECONDS = 30.0
-"""How long a mail may take, connecting included."""
 
 _OURS = {503, 530, 535}
 """What these say is our fault and not the mail's: out of order, login is needed, login is wrong."""
-
-
-class Refused(Exception):
-    """The server will never take this mail."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(f"refused with {code}")
-        self.code = code
-
-
-class NotNow(Exception):
-    """The server did not take this mail, or did not say whether it did; others may go."""
-
-
-class ServerAway(Exception):
-    """No mail can be sent now: the server is away, or does not take any from us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +41,12 @@ def mail_server(settings: Settings) -> MailServer:
     """The mail server of the settings.
 
     Raises:
-        Mendable: none is named, or no sender, or a password would go in clear.
+        Mendable: there is no sender, or a password would go in clear.
     """
-    if settings.smtp_host is None or settings.mail_from is None:
-        raise Mendable("nothing to send mails with: set SMTP_HOST and MAIL_FROM (docs/mail.md)")
+    assert settings.smtp_host is not None
     in_clear = settings.smtp_security == "none"
     if in_clear and settings.smtp_username is not None:
         raise Mendable("SMTP_SECURITY=none would send the password of SMTP_USERNAME in clear; set starttls or tls")
-    name, address = parseaddr(settings.mail_from)
-    try:
-        sender = Address(name, addr_spec=address)
-    except (ValueError, IndexError, MessageError):
-        sender = Address()
-    if not sender.username or not sender.domain:
-        raise Mendable(f"MAIL_FROM={settings.mail_from!r} is no sender like: Usage credits <usage@example.com>")
     cafile = settings.smtp_ca_file and str(settings.smtp_ca_file)
     return MailServer(
         host=settings.smtp_host,
@@ -83,16 +55,26 @@ def mail_server(settings: Settings) -> MailServer:
         context=None if in_clear else ssl.create_default_context(cafile=cafile),
         username=settings.smtp_username,
         password=settings.smtp_password.get_secret_value() if settings.smtp_password is not None else None,
-        sender=sender,
+        sender=sender_of(settings),
     )
 
 
 class Post:
-    """Sends mails, one after the other."""
+    """The outlet that is a mail server."""
 
     def __init__(self, server: MailServer) -> None:
         self._server = server
         self._client: SMTP | None = None
+
+    @property
+    def name(self) -> str:
+        """Where the server is."""
+        return f"{self._server.host}:{self._server.port} (SMTP_HOST, SMTP_PORT)"
+
+    @property
+    def sender(self) -> Address:
+        """Whom the server knows us as."""
+        return self._server.sender
 
     async def send(self, message: EmailMessage, address: str) -> None:
         """Have the server take a mail.
@@ -100,7 +82,7 @@ class Post:
         What it answered is told by its number alone: its words may hold the address.
 
         Raises:
-            Refused, NotNow, ServerAway
+            Refused, NotNow, Away
         """
         try:
             async with asyncio.timeout(SEND_SECONDS):
@@ -109,7 +91,7 @@ class Post:
         except SMTPRecipientsRefused as error:
             raise _judged(error.recipients[0].code) from None
         except SMTPSenderRefused as error:
-            raise ServerAway(f"it does not take mails from {self._server.sender.addr_spec}: {error.code}") from None
+            raise Away(f"it does not take mails from {self._server.sender.addr_spec}: {error.code}") from None
         except SMTPResponseException as error:
             raise _judged(error.code) from None
         except (SMTPException, OSError) as error:
@@ -144,9 +126,9 @@ class Post:
         except BaseException as error:
             client.close()
             if isinstance(error, SMTPAuthenticationError):
-                raise ServerAway(f"login as {server.username} (SMTP_USERNAME) is refused: {error.code}") from None
+                raise Away(f"login as {server.username} (SMTP_USERNAME) is refused: {error.code}") from None
             if isinstance(error, SMTPException | OSError | ValueError):
-                raise ServerAway(f"{type(error).__name__}: {error}") from None
+                raise Away(f"{type(error).__name__}: {error}") from None
             raise
         self._client = client
         return client
@@ -154,5 +136,5 @@ class Post:
 
 def _judged(code: int) -> Exception:
     if code in _OURS:
-        return ServerAway(f"it answers {code}")
+        return Away(f"it answers {code}")
     return Refused(code) if code >= 500 else NotNow(f"put off with {code}")

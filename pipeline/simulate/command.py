@@ -10,7 +10,7 @@ from typing import BinaryIO
 import click
 
 from pipeline.domain.rules import Rules
-from pipeline.importers.command import Whose
+from pipeline.importers.readings import Told
 from pipeline.price_book import load_price_book
 from pipeline.simulate.accounts_file import read_accounts
 from pipeline.simulate.accounts_shape import instant_or_day
@@ -36,7 +36,7 @@ def run_simulate(
     accounts_file: Path,
     files: Sequence[BinaryIO],
     logs: tuple[Path, ...],
-    whose: Whose,
+    whose: Told,
     until: str | None,
     what_if: WhatIf,
     *,

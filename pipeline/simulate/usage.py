@@ -5,7 +5,6 @@ and so does what claims to be of another century; the ledger says what is wrong 
 Source: docs/rules.md R14a, R44.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,10 +12,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.agents.decoding import BadEvent, decode_record, raw_event
-from pipeline.importers.claude_code import find_files, read_log, usage_events
-from pipeline.importers.command import Whose
+from pipeline.importers.claude_code import CLAUDE_CODE
+from pipeline.importers.importing import find, outgoing
+from pipeline.importers.readings import Told
 from pipeline.simulate.words import EARLIEST, LATEST
-from schemas.usage import cloud_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class Usage:
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-def read_usage(files: Iterable[BinaryIO], logs: tuple[Path, ...], whose: Whose) -> Usage:
+def read_usage(files: Iterable[BinaryIO], logs: tuple[Path, ...], whose: Told) -> Usage:
     """All usage of NDJSON files and of Claude Code's logs.
 
     Raises:
@@ -69,10 +68,8 @@ def _of_lines(lines: Iterable[bytes], name: str) -> Iterator[Arriving]:
             yield Arriving(at_micros, raw_event(line, index), f"{name}:{number}")
 
 
-def _of_logs(paths: tuple[Path, ...], whose: Whose, skipped: Counter[str]) -> Iterator[Arriving]:
-    log = read_log(find_files(paths))
-    for event in usage_events(log, whose.payer):
-        paid = event if whose.funding is None else event.model_copy(update={"funding": whose.funding})
-        value = json.dumps(cloud_event(paid), separators=(",", ":")).encode()
-        yield Arriving(event.occurred_at_micros, value, f"request {event.event_id}")
-    skipped.update(log.skipped)
+def _of_logs(paths: tuple[Path, ...], whose: Told, skipped: Counter[str]) -> Iterator[Arriving]:
+    with find(CLAUDE_CODE, paths, whose) as found:
+        for _, event in found.events():
+            yield Arriving(event.occurred_at_micros, outgoing(event).value, f"request {event.event_id}")
+    skipped.update(found.skipped)

@@ -30,6 +30,7 @@ async def stack(
         data_dir=data_dir,
         gate_port=free_port(),
         gate_dev_tokens=True,
+        gate_answer_seconds=60,  # longer than who asks here waits: nothing may be waited for that does not come
         gate_user_requests_per_second=1_000,
     )
     async with gate_world(settings) as running:

@@ -82,7 +82,7 @@ async def test_members_are_searched_sorted_and_paged_by_the_server(browsing: Bro
     await expect(members.get_by_text("1–10 of 10")).to_be_visible()
     await expect(first).to_contain_text(names[0])
     await members.get_by_role("searchbox").fill("nobody-like-this")
-    await expect(members.get_by_text("Nobody's user id contains “nobody-like-this”")).to_be_visible()
+    await expect(members.get_by_text("Nobody's name or user id contains “nobody-like-this”")).to_be_visible()
 
 
 async def test_a_member_requests_an_admin_approves_and_the_member_goes_on(

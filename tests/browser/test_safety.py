@@ -78,6 +78,13 @@ async def test_who_is_demoted_sees_no_more_than_their_role_at_once(browsing: Bro
     await expect(page.get_by_role("region", name="Your usage")).to_be_visible()
 
 
+async def test_who_is_removed_is_told_so(browsing: Browsing, org: Organization) -> None:
+    page = await browsing.person(org.member)
+    await expect(page.get_by_role("region", name="Your usage")).to_be_visible()
+    await org.world.done("DELETE", f"{org.path}/members/{org.member}", of=org.owner)
+    await expect(page.get_by_text("You are not in any organization yet")).to_be_visible()
+
+
 # Scripts in names, ids, products, models and reasons.
 
 

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pipeline.importers.claude_code import find_files, read_log, usage_events
-from pipeline.importers.people import Person
+from pipeline.importers import claude_code
+from pipeline.importers.readings import Told
 from pipeline.replay import read_event
 from schemas.instants import parse_instant
 from schemas.invoices import InvoiceDrafted, InvoiceFinalized
 from schemas.usage import cloud_event
 from tests.support.builders import Wire, as_json
+from tests.support.imports import imported
 from tests.support.ledger import LedgerInMemory, acme
 
 ROOT = Path(__file__).parents[2]
@@ -220,9 +221,8 @@ def wires() -> list[Wire]:
             | {"model": call.model, "occurred_at": call.occurred_at, "funding": "credits"}
             | tokens
         )
-    ann = Person("acme", "ann", "standard", "member")
-    log = read_log(find_files([CLAUDE_CODE]))
-    return [*sent, *map(cloud_event, usage_events(log, lambda session: ann))]
+    whose = Told(org_id="acme", user_id="ann")
+    return [*sent, *map(cloud_event, imported(claude_code.CLAUDE_CODE, CLAUDE_CODE, told=whose))]
 
 
 @pytest.fixture(scope="module")

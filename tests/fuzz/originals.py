@@ -11,13 +11,14 @@ from random import Random
 from typing import Any
 
 from pipeline.engine.contract import Input
-from pipeline.importers.claude_code import find_files, read_log, usage_events
-from pipeline.importers.people import PEOPLE, person_of
+from pipeline.importers.claude_code import CLAUDE_CODE
+from pipeline.importers.people import PEOPLE
 from schemas.instants import MICROS_PER_DAY, MICROS_PER_SECOND, format_instant
 from tests.support import examples
 from tests.support.auditor.basics import request_id
 from tests.support.bad_input import ITEMS, NOT_JSON
 from tests.support.builders import BILLING, Wire, add_member, as_json, cloud_event, command, register, set_credits, user
+from tests.support.imports import imported
 
 LOGS = Path(__file__).parents[2] / "examples" / "claude_code"
 BAD = [bad.raw for bad in (*NOT_JSON, *ITEMS)]
@@ -96,8 +97,7 @@ def _usage(seed: int, number: int, arrived_at_micros: int) -> Wire:
 @cache
 def _logged() -> list[Wire]:
     """The events of the example logs."""
-    log = read_log(find_files([LOGS]))
-    return [event.model_dump(mode="json", exclude_defaults=True) for event in usage_events(log, person_of)]
+    return [event.model_dump(mode="json", exclude_defaults=True) for event in imported(CLAUDE_CODE, LOGS)]
 
 
 def _correction(chance: Random, number: int, usage: Wire) -> Wire:

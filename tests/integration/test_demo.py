@@ -4,12 +4,14 @@ Nothing here comes from our pricing, importing or ledger code: rates are written
 line, the story of pipeline/demo/feed.py is told again in a few lines.
 """
 
+import asyncio
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from pipeline.publisher import Outgoing, publish
+from pipeline.settings import Settings
+from pipeline.topics import ACCOUNT_COMMANDS
+from tests.support.builders import as_json, command, user
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "claude_code"
@@ -236,7 +243,7 @@ def test_interrupted_it_leaves_no_process_behind(tmp_path: Path, number: signal.
     assert processes_of(data_dir) == []
 
 
-def test_up_stays_until_it_is_asked_to_stop_and_takes_an_event_meanwhile(tmp_path: Path) -> None:
+def test_up_stays_until_it_is_asked_to_stop_and_takes_an_event_and_writes_a_mail_meanwhile(tmp_path: Path) -> None:
     data_dir = tmp_path / "var"
     process = start(data_dir, "up", "--demo")
     assert process.stdout is not None
@@ -247,11 +254,16 @@ def test_up_stays_until_it_is_asked_to_stop_and_takes_an_event_meanwhile(tmp_pat
             break
     exported = dict(re.findall(r"export (\w+)=(\S+)", "".join(said)))
     environment = {**os.environ, **exported}
+    limit = command("set_user_limit", user("nadia"), org_id="northwind", user_id="nadia", limit_usd="0.01")
+    settings = Settings(kafka_bootstrap_servers=exported["KAFKA_BOOTSTRAP_SERVERS"])
+    asyncio.run(publish(settings, [Outgoing(ACCOUNT_COMMANDS.name, b"northwind", as_json(limit), 0)]))
     published = subprocess.run(
         [sys.executable, "examples/publish.py"], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert published.returncode == 0, published.stderr
     rows = eventually_stored(environment)
+    while not list((data_dir / "mails").glob("nadia-northwind-example-You-have-reached-your-spend-limit-*.html")):
+        time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 0

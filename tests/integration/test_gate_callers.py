@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from pipeline.embedded.ports import free_port
 from pipeline.gate import issuer
@@ -57,6 +57,7 @@ async def test_people_of_a_real_provider_are_known_also_when_its_keys_rotate(mon
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+CURVE_KEY = ec.generate_private_key(ec.SECP256R1())
 URL = "https://issuer.example"
 
 
@@ -105,6 +106,7 @@ async def test_scopes_make_a_service_and_only_known_ones_count(callers: Callers)
         lambda: token(OTHER_KEY),
         lambda: token(kid="unknown"),
         lambda: token("", "none"),
+        lambda: token(CURVE_KEY, "ES256"),
         lambda: token("x" * 40, "HS256"),
         lambda: dev_token("x" * 40, "ada", (), AUDIENCE, 60),
         lambda: "not.a.token",

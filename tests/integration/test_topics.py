@@ -123,7 +123,7 @@ def test_import_sends_every_request_and_says_so(settings: Settings, monkeypatch:
     assert json.loads(made.stdout)["mode"] == "replay"
     imported = CliRunner().invoke(main, ["import", "claude-code", str(LOGS), "--json"])
     assert imported.exit_code == 0, imported.output
-    assert json.loads(imported.stdout) == {"deliveries": 1782, "requests": 882, "events": 882, "skipped": {}}
+    assert json.loads(imported.stdout) == {"records": 1782, "sent": 882, "sent_before": 0, "skipped": {}}
 
 
 async def test_an_empty_topic_is_read_as_such(settings: Settings) -> None:

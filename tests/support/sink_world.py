@@ -1,7 +1,7 @@
 """What the sink's tests stand on: made-up priced rows into a real topic, real sink processes, exact comparison."""
 
 import asyncio
-import os
+import json
 import random
 import signal
 import subprocess
@@ -166,7 +166,7 @@ async def make_topics(bootstrap_servers: str, prefix: str) -> None:
 
 @dataclass
 class SinkProcess:
-    """A real `python -m sinks`, which can be killed, stopped and woken."""
+    """A real sink, a process of its own that can be killed, stopped and woken."""
 
     bootstrap_servers: str
     clickhouse_url: str
@@ -178,20 +178,19 @@ class SinkProcess:
     group_id: str = "sink"
 
     def start(self) -> None:
-        environment = os.environ | {
-            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
-            "CLICKHOUSE_URL": self.clickhouse_url,
-            "CLICKHOUSE_DATABASE": self.database,
-            "TOPIC_PREFIX": self.prefix,
-            "LOG_ID": self.log_id,
-            "SESSION_TIMEOUT_MS": str(self.session_timeout_ms),
-            "GROUP_ID": self.group_id,
-            "BLOCK_SECONDS": "0.2",
+        config = {
+            "kafka": {"bootstrap_servers": self.bootstrap_servers},
+            "clickhouse_url": self.clickhouse_url,
+            "database": self.database,
+            "topic_prefix": self.prefix,
+            "log_id": self.log_id,
+            "session_timeout_ms": self.session_timeout_ms,
+            "group_id": self.group_id,
+            "block_seconds": 0.2,
         }
+        command = [sys.executable, "-m", "tests.support.sink_process", json.dumps(config)]
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "sinks"], cwd=REPOSITORY, env=environment, stdout=log, stderr=log
-            )
+            self._process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
 
     def signal(self, number: signal.Signals) -> None:
         """SIGSTOP and SIGCONT."""

@@ -8,19 +8,20 @@ import pytest
 
 from pipeline.demo.feed import ENDS, command_record, events_in, feed, registration
 from pipeline.engine.partitioning import partition_of
-from pipeline.importers.claude_code import find_files, read_log, usage_events
-from pipeline.importers.people import PEOPLE, person_of
+from pipeline.importers.claude_code import CLAUDE_CODE
+from pipeline.importers.people import PEOPLE
 from pipeline.publisher import Outgoing
 from pipeline.topics import ACCOUNT_COMMANDS, USAGE_EVENTS
 from schemas.commands import COMMANDS
 from schemas.dead_letters import MAX_RECORD_BYTES
+from tests.support.imports import imported
 
 LOGS = Path(__file__).parents[2] / "examples" / "claude_code"
 
 
 @pytest.fixture(scope="module")
 def records() -> list[Outgoing]:
-    return feed(list(usage_events(read_log(find_files([LOGS])), person_of)), 4)
+    return feed(imported(CLAUDE_CODE, LOGS), 4)
 
 
 def test_records_come_by_arrival_and_before_the_end(records: list[Outgoing]) -> None:
@@ -60,4 +61,4 @@ def test_all_882_requests_17_retries_and_13_mishaps_are_sent(records: list[Outgo
 
 
 def test_it_is_the_same_feed_every_time(records: list[Outgoing]) -> None:
-    assert feed(list(usage_events(read_log(find_files([LOGS])), person_of)), 4) == records
+    assert feed(imported(CLAUDE_CODE, LOGS), 4) == records

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
-from pipeline.importers.claude_code import find_files, read_log, usage_events
-from pipeline.importers.people import INCLUDED_REQUESTS, PEOPLE, Person, person_of
+from pipeline.importers.claude_code import CLAUDE_CODE
+from pipeline.importers.importing import find, find_files
+from pipeline.importers.people import INCLUDED_REQUESTS, PEOPLE, person_of
+from pipeline.importers.readings import Told
 from schemas.instants import parse_instant
 from schemas.usage import UsageEvent, cloud_event, read_event
+from tests.support.imports import imported
 
-ANNA = Person("acme", "anna", "standard", "member")
+ANNA = Told(org_id="acme", user_id="anna")
 
 
 def delivery(
@@ -40,7 +43,7 @@ def write(path: Path, *lines: object) -> Path:
 
 
 def events(*paths: Path) -> list[UsageEvent]:
-    return list(usage_events(read_log(find_files(paths)), lambda session_id: ANNA))
+    return imported(CLAUDE_CODE, *paths, told=ANNA)
 
 
 def only_event(path: Path, *lines: object) -> UsageEvent:
@@ -139,16 +142,16 @@ def test_lines_that_are_no_deliveries_are_skipped_and_counted(tmp_path: Path) ->
         {"message": {"usage": {"input_tokens": 1}}},
         delivery(),
     )
-    log = read_log(find_files([tmp_path]))
-    assert len(log.requests) == 1
-    assert dict(log.skipped) == {"no delivery: JSONDecodeError": 1, "no delivery: KeyError": 1}
+    with find(CLAUDE_CODE, [tmp_path], ANNA) as found:
+        assert (found.records, len(found)) == (1, 1)
+    assert dict(found.skipped) == {"no delivery: JSONDecodeError": 1, "no delivery: KeyError": 1}
 
 
 def test_a_request_that_cannot_be_an_event_is_skipped_and_counted(tmp_path: Path) -> None:
     write(tmp_path / "log.jsonl", delivery(input_tokens=-5), delivery(message_id="msg_2"))
-    log = read_log(find_files([tmp_path]))
-    assert [event.event_id for event in usage_events(log, lambda session_id: ANNA)] == ["msg_2:req_1"]
-    assert dict(log.skipped) == {"input_tokens: Input should be greater than or equal to 0": 1}
+    with find(CLAUDE_CODE, [tmp_path], ANNA) as found:
+        assert [event.event_id for _, event in found.events()] == ["msg_2:req_1"]
+    assert dict(found.skipped) == {"input_tokens: Input should be greater than or equal to 0": 1}
 
 
 def test_events_come_in_the_order_of_time(tmp_path: Path) -> None:
@@ -159,7 +162,7 @@ def test_events_come_in_the_order_of_time(tmp_path: Path) -> None:
 
 def test_a_path_without_logs_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no folder with"):
-        find_files([tmp_path])
+        find_files(CLAUDE_CODE, [tmp_path])
 
 
 def test_the_first_25_requests_of_a_session_are_included_in_the_seat(tmp_path: Path) -> None:
@@ -169,6 +172,11 @@ def test_the_first_25_requests_of_a_session_are_included_in_the_seat(tmp_path: P
     write(tmp_path / "log.jsonl", *(minute(number) for number in reversed(range(30))))
     funding = [event.funding for event in events(tmp_path)]
     assert funding == ["included"] * INCLUDED_REQUESTS + ["credits"] * 5
+
+
+def test_without_a_name_the_rule_says_whose_a_session_is(tmp_path: Path) -> None:
+    (event,) = imported(CLAUDE_CODE, write(tmp_path / "log.jsonl", delivery(session="s-7")))
+    assert (event.org_id, event.user_id) == (person_of("s-7").org_id, person_of("s-7").user_id)
 
 
 def test_the_rule_gives_a_session_to_the_member_its_hash_names() -> None:
@@ -188,6 +196,6 @@ def test_an_imported_event_survives_the_wire(tmp_path: Path) -> None:
 
 
 def test_the_example_logs_hold_882_requests_in_1782_deliveries() -> None:
-    log = read_log(find_files([Path(__file__).parents[2] / "examples" / "claude_code"]))
-    assert (log.deliveries, len(log.requests), dict(log.skipped)) == (1_782, 882, {})
-    assert len({request.session_id for request in log.requests}) == 6
+    with find(CLAUDE_CODE, [Path(__file__).parents[2] / "examples" / "claude_code"], Told()) as found:
+        assert len([*found.events()]) == 882
+    assert (found.records, dict(found.skipped)) == (1_782, {})

@@ -120,10 +120,12 @@ async def test_a_product_that_is_known_is_answered_without_the_routes(routes: Fa
     assert await said(Guard(no_routes, QuickAdmission(gate)), "GET", path, headers) == slowly
 
 
-@pytest.mark.parametrize("is_whole", [True, False])
-async def test_what_is_too_old_or_not_whole_cannot_tell(routes: FastAPI, gate: Gate, is_whole: bool) -> None:
+@pytest.mark.parametrize(("is_whole", "as_of_seconds"), [(True, -61), (True, 121), (False, 0)])
+async def test_what_is_too_old_or_ahead_of_our_clock_or_not_whole_cannot_tell(
+    routes: FastAPI, gate: Gate, is_whole: bool, as_of_seconds: int
+) -> None:
     gate.copy.is_whole = is_whole
-    gate.copy.clocks = {0: gate.now_micros() - 61_000_000}
+    gate.copy.clocks = {0: gate.now_micros() + as_of_seconds * 1_000_000}
     status, headers, body = await both_say(routes, gate, "a product", "GET", PATHS[0])
     assert (status, headers["retry-after"]) == (503, "2")
     assert b'"cannot_tell"' in body

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from pipeline.embedded.clickhouse_http.errors import refusal
 
+USERS_NAME = "users.json"
+"""Of the file in the data directory that `read_users` reads."""
+
 
 @dataclass(frozen=True)
 class User:

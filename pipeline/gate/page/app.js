@@ -15,6 +15,7 @@ const RENEW_MS = 5 * 60 * 1000;
 const LATER_MS = [800, 3000]; // past usage is stored a moment after it is charged
 const QUIET_MS = 5000;
 const PAST_MS = 20000;
+const AGAIN_MS = 2000;
 
 const page = {
   path: "", role: "", isOwner: false, isAdmin: false, organization: null, me: null,
@@ -94,7 +95,8 @@ async function show({ org_id, role }) {
   performance.mark("all views");
   lastPast = Date.now();
   setTimeout(past, LATER_MS[1]);
-  setInterval(() => document.hidden || past(), PAST_MS);
+  setInterval(past, PAST_MS);
+  document.addEventListener("visibilitychange", past);
 }
 
 // The stream begins with everything as it is now, also after it broke.
@@ -106,11 +108,24 @@ function listen() {
   on("organization", (organization) => { page.merge(organization); moved(); });
   on("member", (member) => page.mergeMember(member));
   on("seat_tier", (tier) => page.organization.plan === "enterprise" && groups.merge(tier));
-  on("requests", ({ total }) => requests.show(total));
+  on("requests", ({ total }) => requests.moved(total));
   stream.onopen = () => problem(byId("trouble"));
   stream.onerror = () => {
-    if (stream.readyState === EventSource.CLOSED) setTimeout(() => whoAmI().then(listen).catch(page.trouble), 2000);
+    if (stream.readyState === EventSource.CLOSED) setTimeout(listenAgain, AGAIN_MS); // else the browser does it
   };
+}
+
+// The stream was refused: the gate starts, or somebody may no longer look on.
+async function listenAgain() {
+  try {
+    const { memberships } = await whoAmI();
+    const isStill = memberships.some(({ org_id, role }) => org_id === page.organization.org_id && role === page.role);
+    if (isStill) listen();
+    else location.reload();
+  } catch (error) {
+    page.trouble(error);
+    setTimeout(listenAgain, AGAIN_MS);
+  }
 }
 
 // What comes from ClickHouse is asked again when something moved, but not all the time.
@@ -121,7 +136,7 @@ function moved() {
 }
 
 async function past() {
-  if (!page.isAdmin) return;
+  if (!page.isAdmin || document.hidden) return;
   lastPast = Date.now();
   await Promise.all([limits, groups, spend, history].map((view) => view.refresh().catch(page.trouble)));
 }

@@ -20,8 +20,9 @@ async function edit() {
   display_name.value = held.display_name ?? "";
   email.value = held.email ?? "";
   for (const [name, box] of Object.entries(fields)) box.checked = held.notices[name];
-  byId("contact-digest").hidden = !page.isAdmin;
-  byId("contact-balance").hidden = !page.isOwner;
+  const isTeam = page.organization.plan === "team";
+  byId("contact-digest").hidden = !page.isAdmin || isTeam;
+  byId("contact-balance").hidden = !page.isOwner || !isTeam;
   open(dialog, async () => {
     if (!email.checkValidity()) throw new WrongField(email, "Enter an address such as mia@example.com, or nothing.");
     const changed = await change("PATCH", path, {

@@ -48,7 +48,7 @@ export async function refresh() {
   empty.hidden = total > 0;
   empty.textContent = view.search === ""
     ? "No members yet. Add people to the organization, and they show up here."
-    : `Nobody's user id contains “${view.search}”. Try fewer letters.`;
+    : `Nobody's name or user id contains “${view.search}”. Try fewer letters.`;
   byId("members-count").textContent = total === 0 ? "" : `${count(view.offset + 1)}–${count(view.offset + members.length)} of ${count(total)}`;
   byId("previous").disabled = view.offset === 0;
   byId("next").disabled = next_offset === null;
@@ -89,7 +89,8 @@ function head() {
 
 function rowOf(member) {
   const row = make("tr", {},
-    make("th", { scope: "row", class: "name" }, make("span", { title: member.user_id }, member.display_name ?? member.user_id)),
+    make("th", { scope: "row", class: "name" }, make("span", { title: member.user_id }, member.display_name ?? member.user_id),
+      member.display_name && make("small", { class: "quiet" }, member.user_id)),
     make("td", { "data-label": "Seat" }),
     make("td", { "data-label": "Role" }),
     make("td", { class: "money", "data-label": "Month to date" }, make("span")),

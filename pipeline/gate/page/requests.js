@@ -21,11 +21,14 @@ export function start(context) {
   dialog.querySelector("[data-cancel]").onclick = () => dialog.close();
 }
 
-export function show(total) {
+export function moved(total) {
+  show(total);
+  if (byId("review-dialog").open) refresh().catch(page.trouble);
+}
+
+function show(total) {
   byId("review").hidden = page.organization.plan !== "enterprise";
-  const isNew = byId("review-count").textContent !== count(total);
   update(byId("review-count"), count(total));
-  if (isNew && byId("review-dialog").open) refresh().catch(page.trouble);
 }
 
 export async function refresh() {

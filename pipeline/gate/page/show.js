@@ -1,6 +1,6 @@
 // Values of the API come in; text and elements go out. Text only ever becomes text: nothing here parses HTML.
 
-const MONEY = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
+const MONEY = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD", signDisplay: "negative" });
 const WHOLE = new Intl.NumberFormat();
 const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
@@ -26,8 +26,8 @@ export function fill(element, ...children) {
   element.replaceChildren(...children.filter((child) => child !== null && child !== undefined));
 }
 
-// Decimal text goes in as it is: a number would round it before its time.
-export const money = (usd) => MONEY.format(usd);
+// Decimal text goes in as it is: a number would round it before its time. What is not nothing does not look like it.
+export const money = (usd) => (usd > 0 && usd < 0.005 ? "<$0.01" : MONEY.format(usd));
 export const moneyOrUnlimited = (usd) => (usd === null || usd === undefined ? UNLIMITED : money(usd));
 export const count = (number) => WHOLE.format(number);
 export const tierName = (tier) => `${tier[0].toUpperCase()}${tier.slice(1)}`;
