@@ -9,7 +9,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import analysts, gate, identities, latency, loop, members, month_end, recovery, soak
+from benchmarks import (
+    analysts,
+    footprint,
+    gate,
+    identities,
+    latency,
+    loop,
+    members,
+    month_end,
+    recovery,
+    scale_page,
+    soak,
+)
 from benchmarks.contenders.comparison import compare
 from benchmarks.job import Job
 from benchmarks.plots import curves
@@ -32,6 +44,8 @@ WHAT = (
     "month-end",
     "gate",
     "page",
+    "footprint",
+    "scale",
     "analysts",
     "all",
 )
@@ -99,6 +113,10 @@ def main() -> None:
     elif arguments.what == "gate":
         for _, settings in _on_kafka(1):
             gate.main(settings, arguments.members or 1_000_000, arguments.runs)
+    elif arguments.what == "scale":
+        scale_page.main()
+    elif arguments.what == "footprint":
+        _footprint(arguments)
     elif arguments.what == "page":
         from benchmarks import page
 
@@ -195,6 +213,18 @@ def _load(arguments: argparse.Namespace, seconds: int) -> latency.Load:
         arguments.members or 1_000,
         arguments.hot,
     )
+
+
+def _footprint(arguments: argparse.Namespace) -> None:
+    """Bytes an event leaves, read in large chunks; then what small ones cost, by the number of partitions."""
+    for _, settings in _with_clickhouse(1):
+        footprint.sizes(settings, _job(arguments, 1))
+    load = latency.Load(
+        arguments.rate, arguments.seconds, arguments.organizations or 1_000, arguments.members or 10_000
+    )
+    for partitions in (4, 16, 64):
+        for _, settings in _on_kafka(1):
+            asyncio.run(footprint.transactions(settings.model_copy(update={"partitions": partitions}), load))
 
 
 def _limits(arguments: argparse.Namespace) -> None:

@@ -55,14 +55,14 @@ def main(settings: Settings, members: int, runs: int) -> None:
     asyncio.run(_fill(settings, members))
     with _process(settings, "gate") as gate:
         seconds = _ready(settings)
-        print(f"start: {members:,} members, ready in {seconds:.1f} s, {_cpu_seconds(gate.pid):.1f} s of processor time")
+        print(f"start: {members:,} members, ready in {seconds:.1f} s, {cpu_seconds(gate.pid):.1f} s of processor time")
         for _ in range(runs):
             _print_load("admission", gate.pid, _admissions(settings, members, _RATE))
         _print_load("admission, as many as it can", gate.pid, _admissions(settings, members, 0))
         for _ in range(runs):
-            began = _cpu_seconds(gate.pid)
+            began = cpu_seconds(gate.pid)
             answered = under_load(_ingest(settings))
-            micros = (_cpu_seconds(gate.pid) - began) / answered.answers / _BATCH_EVENTS * 1e6
+            micros = (cpu_seconds(gate.pid) - began) / answered.answers / _BATCH_EVENTS * 1e6
             print(
                 f"ingest: {answered.per_second * _BATCH_EVENTS:,.0f} events/s in batches of {_BATCH_EVENTS}, "
                 f"{micros:.1f} µs of processor time each, p99 {answered.p99_ms:.1f} ms {_only(answered, '202')}"
@@ -84,9 +84,9 @@ def _admissions(settings: Settings, members: int, per_second: int) -> Job:
 
 
 def _print_load(what: str, pid: int, job: Job) -> None:
-    began, waited = _cpu_seconds(pid), seconds_without_core(pid)
+    began, waited = cpu_seconds(pid), seconds_without_core(pid)
     answered = under_load(job)
-    micros = (_cpu_seconds(pid) - began) / answered.answers * 1e6
+    micros = (cpu_seconds(pid) - began) / answered.answers * 1e6
     waited = seconds_without_core(pid) - waited
     print(
         f"{what}: {answered.per_second:,.0f} requests/s from {job.connections} connections, {micros:.0f} µs of "
@@ -140,7 +140,7 @@ def _ready(settings: Settings) -> float:
     raise RuntimeError(f"the gate is not ready; see {settings.data_dir / 'gate.log'}")
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Processor time of a process, its threads included."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

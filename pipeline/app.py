@@ -3,6 +3,7 @@
 `usage-credits ledger` runs it, and so does `faust -A pipeline.app worker`.
 """
 
+from functools import partial
 from typing import Any
 
 from pipeline.agents.ledger import ledger
@@ -12,6 +13,7 @@ from pipeline.domain.pricing import CompiledPrices
 from pipeline.engine.contract import Identities, MachineFactory
 from pipeline.engine.faust_app import faust_app
 from pipeline.engine.settings import EngineSettings
+from pipeline.kafka_access import why_never_let_in
 from pipeline.monitoring.ledger import LedgerMetrics
 from pipeline.monitoring.loop import LoopWatch
 from pipeline.monitoring.serving import serve_metrics
@@ -44,6 +46,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
         horizon_days=settings.horizon_days,
         identities_dir=settings.identities_dir or settings.data_dir / "identities",
         session_timeout_seconds=settings.session_timeout_ms / 1000,
+        why_refused=partial(why_never_let_in, settings),
     )
 
 

@@ -36,6 +36,12 @@ class Refusal(NamedTuple):
     is_final: bool
 
 
+async def why_never_let_in(settings: Settings) -> str | None:
+    """What a broker has against us that no waiting will mend."""
+    refusal = await why_not_let_in(settings)
+    return refusal.sentence if refusal is not None and refusal.is_final else None
+
+
 async def why_not_let_in(settings: Settings) -> Refusal | None:
     """What a broker has against us; None if one takes us, or none is there.
 

@@ -67,7 +67,7 @@ decode and arithmetic of its own. Contenders marked ° had {slow_events:,} event
 
 ## Again
 
-```
+```sh
 make bench-all                                               # everything; writes this page
 .venv/bin/python -m benchmarks all --only {example} --into /tmp  # some of it
 ```

@@ -100,6 +100,16 @@ class EmbeddedKafka(EmbeddedServer):
         if self._java is not None and self._process.exit_code == _ENDED_BY_SIGTERM:
             self._java.keep_what_was_learnt()
 
+    def tool(self, main_class: str, *arguments: str) -> list[str]:
+        """The command of one of Kafka's own tools, such as `kafka.admin.ConfigCommand`, which is kafka-configs.sh.
+
+        Raises:
+            EmbeddedError: it was not started.
+        """
+        if self._java is None:
+            raise EmbeddedError("Kafka was not started")
+        return self._java.tool(main_class, *arguments)
+
     def _prepare(self) -> list[str]:
         controller_port = free_port()
         self._log_settings_file.write_text(log_configuration(self._log_file))

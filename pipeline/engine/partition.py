@@ -257,6 +257,9 @@ class Partition:
     async def _after_failure(self, error: BaseException) -> None:
         """Wait until a zombie would have been told by its heartbeat, lest it fence the rightful owner; then go on."""
         if isinstance(error, KafkaConnectionError):
+            # Whoever waits here keeps the partition from a worker that would be let in.
+            if self._settings.why_refused and (sentence := await self._settings.why_refused()):
+                raise WorkerFailed(f"partition {self.number}: {sentence}") from error
             log.warning(
                 "partition %d: no Kafka at %s (KAFKA_BOOTSTRAP_SERVERS); waiting for it",
                 self.number,

@@ -1,6 +1,6 @@
 """What the engine must be told: the brokers, the topics, the mode and its bounds; it knows no environment variables."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +32,8 @@ class EngineSettings:
         max_failures: transactions that fail in a row before the worker stops.
         stuck_seconds: a partition that came to nothing for so long stops the worker.
         idle_seconds: at least so long from a claim to its first quiet moment, and from one to the next.
+        why_refused: asked where no broker takes us; a sentence if one is there and never will, as after a change of
+            passwords. aiokafka says of both that there is no broker.
     """
 
     kafka: Mapping[str, Any]
@@ -60,6 +62,7 @@ class EngineSettings:
     drained_check_seconds: float = 1.0
     idle_wait_seconds: float = 0.2
     idle_seconds: float = 0.5
+    why_refused: Callable[[], Awaitable[str | None]] | None = None
     inputs: Mapping[Input, str] = field(init=False)
 
     def __post_init__(self) -> None:

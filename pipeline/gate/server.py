@@ -72,9 +72,9 @@ class _Server(uvicorn.Server):
         self._gate = gate
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal came."""
+        """A signal came: end in order and with exit code 0, as all our processes do; Uvicorn would raise it again."""
         self._gate.is_stopping = True
-        super().handle_exit(sig, frame)
+        self.should_exit = True
 
 
 async def _checked(settings: Settings) -> None:

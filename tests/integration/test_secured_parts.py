@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -18,12 +19,15 @@ from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.embedded.ports import free_port
 from pipeline.publisher import Outgoing, publish
+from pipeline.reading import consumer, places
 from pipeline.rights import PROCESSES
 from pipeline.rights_admin import RightsLacking, check_rights, grant, lacking_rights
 from pipeline.settings import Settings
 from pipeline.topics_admin import create_topics
+from tests.support.builders import add_member, as_json, register, set_credits
 from tests.support.gate_world import GateWorld, make_organization, process, usage
-from tests.support.secured_world import ADMIN, Secured, run, secured_kafka, tls_in_front
+from tests.support.secured_world import ADMIN, Secured, configure, run, secured_kafka, tls_in_front
+from tests.support.sink_world import until
 
 GRANTS = Path(__file__).parents[2] / "deploy" / "clickhouse-grants.sql"
 
@@ -189,3 +193,76 @@ async def test_an_open_kafka_has_no_acls_to_give(kafka: EmbeddedKafka, topic_pre
     ended = await asyncio.to_thread(run, settings, "topics", "acls", "--apply")
     assert ended.returncode == 1
     assert "has no ACLs: its authorizer.class.name is not set" in ended.stderr
+
+
+# Passwords are changed. docs/operations.md shows the same commands.
+
+
+async def test_a_password_is_changed_by_a_second_user_and_whoever_keeps_an_old_one_lets_go(secured: Secured) -> None:
+    def user(name: str, password: str) -> None:
+        configure(
+            secured,
+            "--entity-type",
+            "users",
+            "--entity-name",
+            name,
+            f"--add-config=SCRAM-SHA-512=[password={password}]",
+        )
+
+    def worker(name: str, password: str, folder: str) -> Settings:
+        (data_dir := secured.data_dir / folder).mkdir()
+        login = {"kafka_sasl_username": name, "kafka_sasl_password": password}
+        return secured.settings("ledger", data_dir=data_dir, **login)
+
+    await asyncio.to_thread(user, "first", "one")
+    await asyncio.to_thread(user, "second", "two")
+    for name in ("first", "second"):
+        granted = run(secured.settings(ADMIN), "topics", "acls", "--principal", f"ledger=User:{name}", "--apply")
+        assert granted.returncode == 0, granted.stderr
+    await command(secured, "initech")
+    with process(worker("first", "one", "first"), "ledger") as first:
+        await priced(secured, "initech")
+        with process(worker("second", "two", "second"), "ledger") as second:
+            await until(lambda: workers(secured, 2), "two workers")
+            first.terminate()
+            assert await asyncio.to_thread(first.wait) == 0
+            await priced(secured, "initech")
+            # In place: the worker goes on until it has to log in again, and then does not keep a partition to itself.
+            await asyncio.to_thread(user, "second", "three")
+            await priced(secured, "initech")
+            with process(worker("second", "three", "third"), "ledger"):
+                assert await asyncio.to_thread(second.wait) == 1
+                assert "refuses 'second' by SCRAM-SHA-512" in (secured.data_dir / "second" / "ledger.log").read_text()
+                await priced(secured, "initech")
+
+
+async def command(secured: Secured, org_id: str) -> None:
+    """An organisation with a member who may spend."""
+    wires = (register(org_id), set_credits(org_id=org_id), add_member("mia", org_id=org_id))
+    records = [Outgoing("account-commands", org_id.encode(), as_json(wire), 0) for wire in wires]
+    await publish(secured.settings("gate"), records)
+
+
+async def priced(secured: Secured, org_id: str) -> None:
+    """An event is used, and priced."""
+    before = await rows(secured)
+    event = json.dumps(usage(uuid4().hex, org_id, 1)).encode()
+    await publish(secured.settings("products"), [Outgoing("usage-events", org_id.encode(), event, 0)])
+
+    async def is_there() -> bool:
+        return await rows(secured) > before
+
+    await until(is_there, "a priced row")
+
+
+async def rows(secured: Secured) -> int:
+    """Where `priced-usage` ends, all partitions together: markers of transactions count."""
+    settings = secured.settings(ADMIN)
+    async with consumer(settings, "read_committed") as reader:
+        return sum((await reader.end_offsets(places(settings, ["priced-usage"], range(2)))).values())
+
+
+async def workers(secured: Secured, count: int) -> bool:
+    """Whether so many share the ledger's partitions."""
+    ended = await asyncio.to_thread(run, secured.settings(ADMIN), "status", "--quick", "--json")
+    return bool(json.loads(ended.stdout)["workers"]["ledger"] == count)

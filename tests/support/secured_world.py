@@ -104,3 +104,18 @@ def run(settings: Settings, *command: str) -> "subprocess.CompletedProcess[str]"
         text=True,
         timeout=180,
     )
+
+
+def configure(secured: Secured, *arguments: str) -> str:
+    """Kafka's own `kafka-configs.sh`, as an administrator; what it says."""
+    login = "org.apache.kafka.common.security.scram.ScramLoginModule required"
+    (properties := secured.data_dir / "admin.properties").write_text(
+        "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\nssl.truststore.type=PEM\n"
+        f"ssl.truststore.location={secured.ca_file}\n"
+        f'sasl.jaas.config={login} username="{ADMIN}" password="{USERS[ADMIN]}";\n'
+    )
+    where = ("--bootstrap-server", secured.kafka.bootstrap_servers, "--command-config", str(properties))
+    command = secured.kafka.tool("kafka.admin.ConfigCommand", *where, "--alter", *arguments)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
