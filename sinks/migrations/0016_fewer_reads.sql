@@ -276,7 +276,7 @@ GROUP BY org_id, month, scope_kind, seat_tier, user_id, stretch
 HAVING began.2 = 'usage-credits.limit.breached'
 COMMENT 'How far each breach went over its limit, at the crossing and in the end (R25). SELECT breached_at, scope_kind, overshoot_usd, overshoot_final_usd FROM overshoots WHERE org_id = ''acme'' ORDER BY breached_at';
 
--- by_price anew, with all that a line of an invoice holds and from where to where in its organisation's outputs.
+-- by_price anew, with all that a line of an invoice holds.
 ALTER TABLE priced_usage DROP PROJECTION IF EXISTS by_price SETTINGS mutations_sync = 1;
 
 ALTER TABLE priced_usage ADD PROJECTION IF NOT EXISTS by_price
@@ -284,13 +284,18 @@ ALTER TABLE priced_usage ADD PROJECTION IF NOT EXISTS by_price
     SELECT
         charge_month, org_id, usage_month, funding, product, model, price_id, corrects != '', leg,
         toStartOfMonth(arrived_at) > toStartOfMonth(occurred_at),
-        sum(cost_usd), sum(events), min(org_seq), max(org_seq),
+        sum(cost_usd), sum(events),
         sum(input_usd), sum(output_usd), sum(cache_read_usd), sum(cache_write_5m_usd), sum(cache_write_1h_usd), sum(web_search_usd),
         sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), sum(cache_write_5m_tokens),
         sum(cache_write_1h_tokens), sum(web_search_requests)
     GROUP BY
         charge_month, org_id, usage_month, funding, product, model, price_id, corrects != '', leg,
         toStartOfMonth(arrived_at) > toStartOfMonth(occurred_at)
+),
+ADD PROJECTION IF NOT EXISTS extent
+(
+    SELECT charge_month, org_id, funding, min(org_seq), max(org_seq)
+    GROUP BY charge_month, org_id, funding
 );
 
 ALTER TABLE ledger_entries ADD PROJECTION IF NOT EXISTS by_account
@@ -300,7 +305,7 @@ ALTER TABLE ledger_entries ADD PROJECTION IF NOT EXISTS by_account
 );
 
 -- In the background, part by part; until then the views read the rows.
-ALTER TABLE priced_usage MATERIALIZE PROJECTION by_price;
+ALTER TABLE priced_usage MATERIALIZE PROJECTION by_price, MATERIALIZE PROJECTION extent;
 
 ALTER TABLE ledger_entries MATERIALIZE PROJECTION by_account;
 
@@ -310,29 +315,36 @@ CREATE OR REPLACE VIEW draft_spans
 (
     org_id      String                  COMMENT 'organisation',
     month       LowCardinality(String)  COMMENT 'charge month, like 2026-02',
-    first_seq   UInt64                  COMMENT 'org_seq of priced_usage from which on credits are on no invoice and unbilled (R29)',
-    last_seq    UInt64                  COMMENT 'org_seq up to which their burns are stored'
+    first_seq   UInt64                  COMMENT 'org_seq from which on its credits in priced_usage are on no invoice, and unbilled (R29)',
+    last_seq    UInt64                  COMMENT 'org_seq up to which their burns are stored',
+    whole       Bool                    COMMENT 'whether all credits of the month lie between them'
 )
-AS SELECT org_id, month, max(begins) AS first_seq, max(ends) AS last_seq
+AS SELECT
+    org_id, month, max(begins) AS first_seq, max(ends) AS last_seq, ifNull(min(first) >= first_seq AND max(last) <= last_seq, false) AS whole
 FROM
 (
     SELECT
-        org_id, charge_month AS month,
-        if(account = 'unbilled', 0, max(org_seq) + 1) AS begins, if(account = 'unbilled', max(org_seq), 0) AS ends
+        org_id, charge_month AS month, if(account = 'unbilled', 0, max(org_seq) + 1) AS begins,
+        if(account = 'unbilled', max(org_seq), 0) AS ends, NULL AS first, NULL AS last
     FROM ledger_entries
     WHERE type = 'burn'
     GROUP BY org_id, charge_month, account
     UNION ALL
-    SELECT org_id, billing_events.month, max(org_seq), 0
+    SELECT org_id, billing_events.month, max(org_seq), 0, NULL, NULL
     FROM billing_events
     WHERE type = 'usage-credits.invoice.finalized'
     GROUP BY org_id, billing_events.month
+    UNION ALL
+    SELECT org_id, charge_month, 0, 0, min(org_seq), max(org_seq)
+    FROM priced_usage
+    WHERE funding = 'credits'
+    GROUP BY org_id, charge_month
 )
 GROUP BY org_id, month
 HAVING first_seq <= last_seq
-COMMENT 'Which of an Enterprise organisation''s usage a draft holds: what an invoice would bill if it were finalised now';
+COMMENT 'Which of an Enterprise organisation''s usage an invoice would bill if it were finalised now';
 
--- Sums that lie in a span whole are added up from the projection; those that a burn under way or an invoice cuts, from rows.
+-- Sums of the projection where the span is the whole month; rows where an invoice, or a burn under way, cuts it.
 CREATE OR REPLACE VIEW draft_lines
 (
     org_id       String                  COMMENT 'organisation',
@@ -351,8 +363,27 @@ AS SELECT
     counted.1 AS token_kind, sum(counted.2) AS quantity, any(counted.3 / counted.2) AS rate_usd, sum(counted.3) AS exact_usd
 FROM
 (
+    SELECT org_id, month, usage_month, product, model, price_id, kinds
+    FROM
+    (
+        SELECT
+            org_id, charge_month AS month, usage_month, product, model, price_id,
+            [
+                ('input_tokens', sum(input_tokens), sum(input_usd)),
+                ('output_tokens', sum(output_tokens), sum(output_usd)),
+                ('cache_read_tokens', sum(cache_read_tokens), sum(cache_read_usd)),
+                ('cache_write_5m_tokens', sum(cache_write_5m_tokens), sum(cache_write_5m_usd)),
+                ('cache_write_1h_tokens', sum(cache_write_1h_tokens), sum(cache_write_1h_usd)),
+                ('web_search_requests', sum(web_search_requests), sum(web_search_usd))
+            ] AS kinds
+        FROM priced_usage
+        WHERE funding = 'credits'
+        GROUP BY org_id, charge_month, usage_month, product, model, price_id
+    ) AS sums
+    INNER JOIN (SELECT org_id, month FROM draft_spans WHERE whole) AS spans USING (org_id, month)
+    UNION ALL
     SELECT
-        org_id, charge_month AS month, usage_month, product, model, price_id, min(org_seq) AS first, max(org_seq) AS last,
+        org_id, month, usage_month, product, model, price_id,
         [
             ('input_tokens', sum(input_tokens), sum(input_usd)),
             ('output_tokens', sum(output_tokens), sum(output_usd)),
@@ -360,40 +391,13 @@ FROM
             ('cache_write_5m_tokens', sum(cache_write_5m_tokens), sum(cache_write_5m_usd)),
             ('cache_write_1h_tokens', sum(cache_write_1h_tokens), sum(cache_write_1h_usd)),
             ('web_search_requests', sum(web_search_requests), sum(web_search_usd))
-        ] AS kinds
-    FROM priced_usage
-    WHERE funding = 'credits'
-    GROUP BY org_id, charge_month, usage_month, product, model, price_id
-    UNION ALL
-    SELECT
-        org_id, charge_month, usage_month, product, model, price_id, org_seq, org_seq,
-        [
-            ('input_tokens', input_tokens, input_usd),
-            ('output_tokens', output_tokens, output_usd),
-            ('cache_read_tokens', cache_read_tokens, cache_read_usd),
-            ('cache_write_5m_tokens', cache_write_5m_tokens, cache_write_5m_usd),
-            ('cache_write_1h_tokens', cache_write_1h_tokens, cache_write_1h_usd),
-            ('web_search_requests', web_search_requests, web_search_usd)
         ]
-    FROM priced_usage
-    WHERE funding = 'credits' AND (org_id, charge_month, usage_month, product, model, price_id) IN
-    (
-        SELECT org_id, month, usage_month, product, model, price_id
-        FROM
-        (
-            SELECT
-                org_id, charge_month AS month, usage_month, product, model, price_id, min(org_seq) AS first, max(org_seq) AS last
-            FROM priced_usage
-            WHERE funding = 'credits'
-            GROUP BY org_id, charge_month, usage_month, product, model, price_id
-        ) AS sums
-        INNER JOIN draft_spans USING (org_id, month)
-        WHERE first <= last_seq AND last >= first_seq AND NOT (first >= first_seq AND last <= last_seq)
-    )
-) AS used
-INNER JOIN draft_spans USING (org_id, month)
+    FROM (SELECT *, charge_month AS month FROM priced_usage WHERE funding = 'credits') AS rows
+    INNER JOIN draft_spans USING (org_id, month)
+    WHERE org_seq BETWEEN first_seq AND last_seq AND (org_id, month) IN (SELECT org_id, month FROM draft_spans WHERE NOT whole)
+    GROUP BY org_id, month, usage_month, product, model, price_id
+)
 ARRAY JOIN arrayFilter(kind -> kind.2 != 0, kinds) AS counted
-WHERE first >= first_seq AND last <= last_seq
 GROUP BY org_id, month, usage_month, product, model, price_id, token_kind
 HAVING quantity != 0
 COMMENT 'Usage lines that an Enterprise invoice would hold if it were finalised now; US dollars, exact. From priced usage whose burn is stored; lines carried and debt, and whole cents, come with the invoice';
