@@ -276,10 +276,8 @@ GROUP BY org_id, month, scope_kind, seat_tier, user_id, stretch
 HAVING began.2 = 'usage-credits.limit.breached'
 COMMENT 'How far each breach went over its limit, at the crossing and in the end (R25). SELECT breached_at, scope_kind, overshoot_usd, overshoot_final_usd FROM overshoots WHERE org_id = ''acme'' ORDER BY breached_at';
 
--- by_price anew, with all that a line of an invoice holds.
-ALTER TABLE priced_usage DROP PROJECTION IF EXISTS by_price SETTINGS mutations_sync = 1;
-
-ALTER TABLE priced_usage ADD PROJECTION IF NOT EXISTS by_price
+-- In place of by_price: what a line of an invoice holds. And how far a month of an organisation goes.
+ALTER TABLE priced_usage ADD PROJECTION IF NOT EXISTS by_line
 (
     SELECT
         charge_month, org_id, usage_month, funding, product, model, price_id, corrects != '', leg,
@@ -304,10 +302,12 @@ ALTER TABLE ledger_entries ADD PROJECTION IF NOT EXISTS by_account
     GROUP BY org_id, charge_month, account, type
 );
 
--- In the background, part by part; until then the views read the rows.
-ALTER TABLE priced_usage MATERIALIZE PROJECTION by_price, MATERIALIZE PROJECTION extent;
+-- In the background, part by part: of a full database that takes minutes. Until then the views read the rows.
+ALTER TABLE priced_usage MATERIALIZE PROJECTION by_line, MATERIALIZE PROJECTION extent SETTINGS mutations_sync = 0;
 
-ALTER TABLE ledger_entries MATERIALIZE PROJECTION by_account;
+ALTER TABLE ledger_entries MATERIALIZE PROJECTION by_account SETTINGS mutations_sync = 0;
+
+ALTER TABLE priced_usage DROP PROJECTION IF EXISTS by_price SETTINGS mutations_sync = 0, alter_sync = 0;
 
 -- An organisation that leaves Enterprise is invoiced at once (R39), so what an invoice would hold now is one span of its
 -- outputs: from the last invoice and the last burn of a wallet to the last burn of unbilled.

@@ -265,7 +265,7 @@ async def test_drafts_and_balances_read_projections(database: ClickHouse) -> Non
     await store_rows(database, used(1, 5 * USD))
     await store_entries(database, entry(org_seq=1), entry(org_seq=2, account="wallet", lot_id="lot-1"))
     lines = await projections(database, "SELECT * FROM draft_lines WHERE org_id = 'acme' AND month = '2026-02'")
-    assert {"by_price", "extent", "by_account"} <= set(lines)
+    assert {"by_line", "extent", "by_account"} <= set(lines)
     assert await projections(database, "SELECT * FROM wallet_balances WHERE org_id = 'acme'") == ["by_account"]
 
 
