@@ -165,10 +165,13 @@ FROM
         org_id, user_id, seat_tier, CAST(NULL AS Nullable(DateTime64(6, 'UTC'))) AS never,
         org_on AND ifNull(own_on, member_default) AS enabled,
         arraySort(arrayConcat(arrayFilter(why -> why.2 != '', [
-            (1, if(status != 'active', 'suspended', ''), max(suspended_at), never),
-            (2, if(enabled, '', 'disabled'), multiIf(NOT org_on, max(off_at), own_on IS NULL, max(default_at), max(own_at)), never),
-            (3, if(plan = 'team' AND sum(balance) <= 0, 'balance', ''), max(empty_at), never)
-        ]), groupArrayIf((transform(binds, ['org_limit', 'tier_limit'], [4, 5], 6), binds, since, until), binds != ''))) AS found
+            (1, if(status != 'active', 'suspended', ''), maxIf(since, fact IN ('suspend_organization', 'close_organization')), never),
+            (2, if(enabled, '', 'disabled'), multiIf(
+                NOT org_on, maxIf(since, fact IN ('set_credits', 'register_organization')),
+                own_on IS NULL, maxIf(since, fact IN ('set_member_default', 'register_organization')),
+                maxIf(since, fact = 'set_member_credits')), never),
+            (3, if(plan = 'team' AND sum(balance) <= 0, 'balance', ''), maxIf(since, fact = 'empty'), never)
+        ]), groupArrayIf((indexOf(['org_limit', 'tier_limit', 'user_limit'], fact) + 3, fact, since, until), fact LIKE '%_limit'))) AS found
     FROM
     (
         -- Each member thrice, for the three scopes that cover them.
@@ -191,26 +194,20 @@ FROM
     (
         SELECT
             org_id, multiIf(scope_kind = 'tier', concat('tier ', seat_tier), scope_kind = 'member', concat('member ', user_id), '') AS covers,
-            toString(reached_limits.binds) AS binds, toNullable(paused_since) AS since, paused_until AS until,
-            NULL AS suspended_at, NULL AS off_at, NULL AS default_at, NULL AS own_at, toDecimal128(0, 12) AS balance, NULL AS empty_at
+            toString(binds) AS fact, toNullable(paused_since) AS since, paused_until AS until, toDecimal128(0, 12) AS balance
         FROM reached_limits
         UNION ALL
         SELECT
             org_id, if(command = 'set_member_credits', concat('member ', JSONExtractString(event, 'data', 'before', 'user_id')), '') AS covers,
-            '', NULL, NULL,
-            maxOrNullIf(at, command IN ('suspend_organization', 'close_organization')),
-            maxOrNullIf(at, command IN ('set_credits', 'register_organization')),
-            maxOrNullIf(at, command IN ('set_member_default', 'register_organization')),
-            maxOrNullIf(at, command = 'set_member_credits'),
-            toDecimal128(0, 12), NULL
+            toString(command), max(at), NULL, toDecimal128(0, 12)
         FROM account_events
-        WHERE type = 'usage-credits.command.applied' AND command IN (
-            'suspend_organization', 'close_organization', 'set_credits', 'register_organization', 'set_member_default', 'set_member_credits')
-        GROUP BY org_id, covers
+        WHERE type = 'usage-credits.command.applied' AND command IN
+            ('suspend_organization', 'close_organization', 'set_credits', 'register_organization', 'set_member_default', 'set_member_credits')
+        GROUP BY org_id, covers, command
         UNION ALL
-        SELECT org_id, '', '', NULL, NULL, NULL, NULL, NULL, NULL, balance_usd, NULL FROM wallet_balances
+        SELECT org_id, '', 'balance', NULL, NULL, balance_usd FROM wallet_balances
         UNION ALL
-        SELECT org_id, '', '', NULL, NULL, NULL, NULL, NULL, NULL, toDecimal128(0, 12), paused_at FROM balance_pauses WHERE resumed_at IS NULL
+        SELECT org_id, '', 'empty', paused_at, NULL, toDecimal128(0, 12) FROM balance_pauses WHERE resumed_at IS NULL
     ) AS facts USING (org_id, covers)
     GROUP BY org_id, user_id, seat_tier, own_on, plan, status, org_on, member_default
 )
@@ -320,7 +317,8 @@ CREATE OR REPLACE VIEW draft_spans
     whole       Bool                    COMMENT 'whether all credits of the month lie between them'
 )
 AS SELECT
-    org_id, month, max(begins) AS first_seq, max(ends) AS last_seq, ifNull(min(first) >= first_seq AND max(last) <= last_seq, false) AS whole
+    org_id, month, max(begins) AS first_seq, max(ends) AS last_seq,
+    ifNull(min(first) >= first_seq AND max(last) <= last_seq, false) AS whole
 FROM
 (
     SELECT
