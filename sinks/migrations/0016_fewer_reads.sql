@@ -358,44 +358,43 @@ CREATE OR REPLACE VIEW draft_lines
 )
 AS SELECT
     org_id, month, usage_month, product, model, price_id,
-    counted.1 AS token_kind, sum(counted.2) AS quantity, any(counted.3 / counted.2) AS rate_usd, sum(counted.3) AS exact_usd
+    counted.1 AS token_kind, counted.2 AS quantity, counted.3 / counted.2 AS rate_usd, counted.3 AS exact_usd
 FROM
 (
-    SELECT org_id, month, usage_month, product, model, price_id, kinds
-    FROM
-    (
-        SELECT
-            org_id, charge_month AS month, usage_month, product, model, price_id,
-            [
-                ('input_tokens', sum(input_tokens), sum(input_usd)),
-                ('output_tokens', sum(output_tokens), sum(output_usd)),
-                ('cache_read_tokens', sum(cache_read_tokens), sum(cache_read_usd)),
-                ('cache_write_5m_tokens', sum(cache_write_5m_tokens), sum(cache_write_5m_usd)),
-                ('cache_write_1h_tokens', sum(cache_write_1h_tokens), sum(cache_write_1h_usd)),
-                ('web_search_requests', sum(web_search_requests), sum(web_search_usd))
-            ] AS kinds
-        FROM priced_usage
-        WHERE funding = 'credits'
-        GROUP BY org_id, charge_month, usage_month, product, model, price_id
-    ) AS sums
-    INNER JOIN (SELECT org_id, month FROM draft_spans WHERE whole) AS spans USING (org_id, month)
-    UNION ALL
     SELECT
         org_id, month, usage_month, product, model, price_id,
         [
-            ('input_tokens', sum(input_tokens), sum(input_usd)),
-            ('output_tokens', sum(output_tokens), sum(output_usd)),
-            ('cache_read_tokens', sum(cache_read_tokens), sum(cache_read_usd)),
-            ('cache_write_5m_tokens', sum(cache_write_5m_tokens), sum(cache_write_5m_usd)),
-            ('cache_write_1h_tokens', sum(cache_write_1h_tokens), sum(cache_write_1h_usd)),
-            ('web_search_requests', sum(web_search_requests), sum(web_search_usd))
-        ]
-    FROM (SELECT *, charge_month AS month FROM priced_usage WHERE funding = 'credits') AS rows
+            ('input_tokens', sum(input), sum(input_cost)),
+            ('output_tokens', sum(output), sum(output_cost)),
+            ('cache_read_tokens', sum(read), sum(read_cost)),
+            ('cache_write_5m_tokens', sum(write_5m), sum(write_5m_cost)),
+            ('cache_write_1h_tokens', sum(write_1h), sum(write_1h_cost)),
+            ('web_search_requests', sum(searches), sum(searches_cost))
+        ] AS kinds
+    FROM
+    (
+        SELECT
+            true AS added_up, 0 AS seq, org_id, charge_month AS month, usage_month, product, model, price_id,
+            sum(input_tokens) AS input, sum(input_usd) AS input_cost, sum(output_tokens) AS output, sum(output_usd) AS output_cost,
+            sum(cache_read_tokens) AS read, sum(cache_read_usd) AS read_cost,
+            sum(cache_write_5m_tokens) AS write_5m, sum(cache_write_5m_usd) AS write_5m_cost,
+            sum(cache_write_1h_tokens) AS write_1h, sum(cache_write_1h_usd) AS write_1h_cost,
+            sum(web_search_requests) AS searches, sum(web_search_usd) AS searches_cost
+        FROM priced_usage
+        WHERE funding = 'credits'
+        GROUP BY org_id, charge_month, usage_month, product, model, price_id
+        UNION ALL
+        SELECT
+            false, org_seq, org_id, charge_month, usage_month, product, model, price_id,
+            input_tokens, input_usd, output_tokens, output_usd, cache_read_tokens, cache_read_usd, cache_write_5m_tokens,
+            cache_write_5m_usd, cache_write_1h_tokens, cache_write_1h_usd, web_search_requests, web_search_usd
+        FROM priced_usage
+        WHERE funding = 'credits' AND (org_id, charge_month) IN (SELECT org_id, month FROM draft_spans WHERE NOT whole)
+    ) AS used
     INNER JOIN draft_spans USING (org_id, month)
-    WHERE org_seq BETWEEN first_seq AND last_seq AND (org_id, month) IN (SELECT org_id, month FROM draft_spans WHERE NOT whole)
+    WHERE if(whole, added_up, NOT added_up AND seq BETWEEN first_seq AND last_seq)
     GROUP BY org_id, month, usage_month, product, model, price_id
 )
-ARRAY JOIN arrayFilter(kind -> kind.2 != 0, kinds) AS counted
-GROUP BY org_id, month, usage_month, product, model, price_id, token_kind
-HAVING quantity != 0
+ARRAY JOIN kinds AS counted
+WHERE quantity != 0
 COMMENT 'Usage lines that an Enterprise invoice would hold if it were finalised now; US dollars, exact. From priced usage whose burn is stored; lines carried and debt, and whole cents, come with the invoice';
