@@ -318,7 +318,7 @@ CREATE OR REPLACE VIEW draft_spans
 )
 AS SELECT
     org_id, month, max(begins) AS first_seq, max(ends) AS last_seq,
-    ifNull(min(first) >= first_seq AND max(last) <= last_seq, false) AS whole
+    toBool(ifNull(min(first) >= first_seq AND max(last) <= last_seq, false)) AS whole
 FROM
 (
     SELECT
