@@ -94,8 +94,15 @@ SELECT
     if(o % 3 = 0, 'wallet', 'unbilled'), -0.5, 0, formatDateTime(at, '%Y-%m'), '', 'usage', ''
 FROM (SELECT number, toUInt32($organizations * pow(cityHash64(number, 'burn') % 1000003 / 1000003, 2)) AS o FROM numbers($burns));
 
+-- A burn stands at the last row it covers; each month's last one at its last row, so that none is under way.
 INSERT INTO ledger_entries (log_id, log_offset, event, id, org_id, org_seq, at, type, account, amount_usd, balance_after_usd, charge_month, lot_id, cause_kind, cause_id)
-SELECT 'log', $burns + o, '', org_id, org_id, 0, toDateTime64('2026-07-01 00:00:00', 6, 'UTC'), 'purchase', 'wallet', 2000, 2000, '2026-07', 'lot', 'command', 'pay'
+SELECT
+    'log', $burns + o * 4 + days % 4, '', concat(org_id, last), org_id, intDiv($rows * days, 80), toDateTime64(last, 6, 'UTC'), 'burn',
+    if(plan = 'team', 'wallet', 'unbilled'), -0.5, 0, left(last, 7), '', 'usage', ''
+FROM made_organizations ARRAY JOIN ['2026-07-31 23:59:59', '2026-08-31 23:59:59', '2026-09-18 11:59:59'] AS last, [31, 62, 80] AS days;
+
+INSERT INTO ledger_entries (log_id, log_offset, event, id, org_id, org_seq, at, type, account, amount_usd, balance_after_usd, charge_month, lot_id, cause_kind, cause_id)
+SELECT 'log', $burns + o * 4 + 1, '', org_id, org_id, 0, toDateTime64('2026-07-01 00:00:00', 6, 'UTC'), 'purchase', 'wallet', 2000, 2000, '2026-07', 'lot', 'command', 'pay'
 FROM made_organizations WHERE plan = 'team';
 
 INSERT INTO account_events (log_id, log_offset, id, type, org_id, org_seq, at, command_id, command, actor_kind, actor_id, reason, event)

@@ -25,7 +25,7 @@ from sinks.clickhouse import ClickHouse
 from sinks.errors import Broken
 from sinks.event_table import EventTable
 from sinks.migrate import migrate
-from tests.support.sink_tables import claim_of, store, store_events, store_rows
+from tests.support.sink_tables import claim_of, projections, store, store_events, store_rows
 from tests.support.sink_world import KafkaRecord, priced_row
 
 USD = 10**12
@@ -248,6 +248,25 @@ async def test_a_draft_holds_what_was_charged_to_unbilled_since_the_last_invoice
         ("2026-02", "2026-02", "chat", *price, 1 + 1 - 1, Decimal(5), Decimal(5 + 5 - 5)),
         ("2026-02", "2026-02", "cowork", *price, 1, Decimal(7), Decimal(7)),
     ]
+
+
+@pytest.mark.parametrize("burnt_to", [4, 3, 1])
+async def test_a_draft_is_the_same_from_the_projection_and_from_rows(database: ClickHouse, burnt_to: int) -> None:
+    """All burns are stored, or the last is under way: what is drafted ends at the last that is stored."""
+    await store_rows(database, *(used(seq, 5 * USD) for seq in (1, 2, 3)), used(4, 7 * USD, product="cowork"))
+    await store_entries(database, entry(org_seq=burnt_to))
+    drafted = await database.rows("SELECT product, exact_usd FROM draft_lines WHERE org_id = 'acme' ORDER BY ALL")
+    chat = ("chat", Decimal(5 * min(burnt_to, 3)))
+    assert drafted == ([chat, ("cowork", Decimal(7))] if burnt_to == 4 else [chat])
+    assert await database.rows("SELECT whole FROM draft_spans") == [(burnt_to == 4,)]
+
+
+async def test_drafts_and_balances_read_projections(database: ClickHouse) -> None:
+    await store_rows(database, used(1, 5 * USD))
+    await store_entries(database, entry(org_seq=1), entry(org_seq=2, account="wallet", lot_id="lot-1"))
+    lines = await projections(database, "SELECT * FROM draft_lines WHERE org_id = 'acme' AND month = '2026-02'")
+    assert {"by_line", "extent", "by_account"} <= set(lines)
+    assert await projections(database, "SELECT * FROM wallet_balances WHERE org_id = 'acme'") == ["by_account"]
 
 
 async def test_an_invoice_line_leads_to_its_usage(database: ClickHouse) -> None:

@@ -17,7 +17,7 @@ from sinks.migrate import migrate, migrations
 from sinks.priced_usage import PricedUsage
 from sinks.sink import accept_log
 from sinks.tables import Stored
-from tests.support.sink_tables import claim_of, send, store, store_events, store_rows
+from tests.support.sink_tables import claim_of, projections, send, store, store_events, store_rows
 from tests.support.sink_world import KafkaRecord, json_lines, priced_row, until
 
 
@@ -234,12 +234,6 @@ async def test_marks_and_month_to_date_are_read_from_projections(database: Click
     for view in ("member", "tier", "organization"):
         query = f"SELECT * FROM month_to_date_by_{view} WHERE month = '2026-02' AND org_id = 'acme'"
         assert await projections(database, query) == ["month_to_date"], view
-
-
-async def projections(database: ClickHouse, query: str) -> list[str]:
-    """What the query reads: names of projections, or of the table where none serves."""
-    plan = [line for (line,) in await database.rows(f"EXPLAIN {query}")]
-    return [line.split("(")[1].rstrip(")") for line in plan if "ReadFromMergeTree" in line]
 
 
 async def month_to_date(database: ClickHouse, scope: str, *columns: str) -> list[tuple[Any, ...]]:

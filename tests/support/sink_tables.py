@@ -43,3 +43,9 @@ async def store_events(database: ClickHouse, table: str, claim: Claim, events: S
     records = [KafkaRecord(n, msgspec.json.encode(envelope(event))) for n, event in enumerate(events)]
     (written,) = await store(database, claim, *records, table=EventTable(table))
     return written
+
+
+async def projections(database: ClickHouse, query: str) -> list[str]:
+    """What the query reads: names of projections, or of the table where none serves."""
+    plan = [line for (line,) in await database.rows(f"EXPLAIN {query}")]
+    return [line.split("(")[1].rstrip(")") for line in plan if "ReadFromMergeTree" in line]
