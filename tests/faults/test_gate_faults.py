@@ -190,17 +190,19 @@ async def test_whatever_is_away_the_gate_says_so_and_loses_nothing_it_accepted(
                 assert (await give(world, name)).status_code == 200, name
                 applied.add(name)
 
-    history = History(direct.clickhouse_url, direct.clickhouse_database)
-    query = "SELECT event_id AS name, count() AS count FROM priced_usage GROUP BY name"
-    stored = await counted(history, query, lambda found: accepted <= set(found))
-    assert set(stored) <= accepted | unsure
-    assert set(stored.values()) == {1}
-    query = (
-        "SELECT JSONExtractString(event, 'data', 'after', 'limit_usd') AS name, count() AS count FROM account_events "
-        "WHERE command = 'set_organization_limit' AND type = 'usage-credits.command.applied' GROUP BY name"
-    )
-    limits = {f"{1_000 + int(name.rpartition('-')[2])}.00" for name in applied}
-    told = await counted(history, query, lambda found: limits <= set(found))
-    assert (set(told), set(told.values())) == (limits, {1})
-    await history.close()
+        # The sink stores what it is behind by; only then is it told to end.
+        history = History(direct.clickhouse_url, direct.clickhouse_database)
+        query = "SELECT event_id AS name, count() AS count FROM priced_usage GROUP BY name"
+        stored = await counted(history, query, lambda found: accepted <= set(found))
+        assert set(stored) <= accepted | unsure
+        assert set(stored.values()) == {1}
+        query = (
+            "SELECT JSONExtractString(event, 'data', 'after', 'limit_usd') AS name, count() AS count "
+            "FROM account_events WHERE command = 'set_organization_limit' "
+            "AND type = 'usage-credits.command.applied' GROUP BY name"
+        )
+        limits = {f"{1_000 + int(name.rpartition('-')[2])}.00" for name in applied}
+        told = await counted(history, query, lambda found: limits <= set(found))
+        assert (set(told), set(told.values())) == (limits, {1})
+        await history.close()
     await proxy.cut()

@@ -262,6 +262,7 @@ def test_no_excuse_outlives_its_command() -> None:
         assert any(excuse(command) == one.why for command in shown if command.page == one.page), one
 
 
+@pytest.mark.timeout(900)
 def test_every_command_runs(clone: Clone) -> None:
     wrong: list[str] = []
     for page in sorted(PAGES, key=lambda page: page != FIRST):
