@@ -23,6 +23,8 @@ import pytest
 from pipeline.embedded.ports import free_port
 from tests.support.documents import KINDS, PAGES, ROOT, Command, blocks, commands
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and hands that on
+
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
 
 
