@@ -16,6 +16,6 @@ async def test_what_comes_out_of_chaos_is_what_nobody_disturbed_would_have_said(
     assert len((await run(seed=2, faults=FAULTS)).struck) == FAULTS
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_of_three_brokers_one_may_fail() -> None:
     assert len((await run(seed=3, faults=3, brokers=3)).struck) == 3
