@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -138,14 +137,9 @@ def _watch_loop(settings: Settings) -> asyncio.Task[NoReturn]:
 
 async def _log_id_unless_stopped(settings: Settings, process: "Process", stop: asyncio.Event) -> str | None:
     """The log's id once Kafka is there and lets us in and its topics are right; None if asked to stop before."""
-    from pipeline.rights_admin import when_let_in
-    from pipeline.topics_admin import check_topics, when_kafka_is_there
+    from pipeline.rights_admin import when_ready
 
-    async def topics_when_let_in() -> str:
-        await when_let_in(settings, process)
-        return await when_kafka_is_there(check_topics, settings, float("inf"), logging.warning)
-
-    waiting = asyncio.create_task(topics_when_let_in())
+    waiting = asyncio.create_task(when_ready(settings, process))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()

@@ -25,7 +25,7 @@ from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 from pipeline.errors import Mendable
 from pipeline.rights import Kind, Operation, Process, Right, rights
 from pipeline.settings import Settings
-from pipeline.topics_admin import open_admin, when_kafka_is_there
+from pipeline.topics_admin import check_topics, open_admin, when_kafka_is_there
 
 # Kafka's numbers.
 _OPERATIONS: Mapping[Operation, int] = {
@@ -71,6 +71,17 @@ async def when_let_in(settings: Settings, process: Process) -> None:
         NotLetIn, RightsLacking: it does not.
     """
     await when_kafka_is_there(lambda settings: check_rights(settings, process), settings, float("inf"), logging.warning)
+
+
+async def when_ready(settings: Settings, process: Process) -> str:
+    """As when_let_in, and until the topics are looked at, too; the log's id.
+
+    Raises:
+        NotLetIn, RightsLacking: Kafka does not let this process do what it does.
+        TopicsWrong: the topics are not made, or others.
+    """
+    await when_let_in(settings, process)
+    return await when_kafka_is_there(check_topics, settings, float("inf"), logging.warning)
 
 
 async def lacking_rights(settings: Settings, process: Process) -> list[Right]:

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import ipaddress
-import logging
 from types import FrameType
 
 import uvicorn
@@ -11,9 +10,8 @@ import uvicorn
 from pipeline.errors import Mendable
 from pipeline.gate.app import gate_app
 from pipeline.gate.parts import Gate, gate_parts
-from pipeline.rights_admin import when_let_in
+from pipeline.rights_admin import when_ready
 from pipeline.settings import Settings
-from pipeline.topics_admin import check_topics, when_kafka_is_there
 
 _STOP_SECONDS = 10
 _MOST_CONNECTIONS = 4_000
@@ -43,7 +41,7 @@ def run_gate(settings: Settings) -> None:
         raise Mendable(
             "nobody could call: set GATE_ISSUER to an OIDC issuer's URL, or GATE_DEV_TOKENS=true on loopback"
         )
-    asyncio.run(_checked(settings))
+    asyncio.run(when_ready(settings, "gate"))
     gate = gate_parts(settings)
     app = gate_app(gate)
     # Routes and models stay for ever: looking for cycles among them would hold up whoever asks meanwhile.
@@ -75,8 +73,3 @@ class _Server(uvicorn.Server):
         """A signal came: end in order and with exit code 0, as all our processes do; Uvicorn would raise it again."""
         self._gate.is_stopping = True
         self.should_exit = True
-
-
-async def _checked(settings: Settings) -> None:
-    await when_let_in(settings, "gate")
-    await when_kafka_is_there(check_topics, settings, float("inf"), logging.warning)
