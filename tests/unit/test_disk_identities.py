@@ -251,7 +251,7 @@ def test_the_filter_never_says_no_wrongly_and_seldom_yes() -> None:
     loaded = DayFilter(39, 4 * small.words)
     loaded.load({day: (small.words, partial(words_of, small.of_day(day))) for day in days})
     others = numbers.integers(0, 2**64 - 1, (5_000, 2), np.uint64, endpoint=True).tobytes()
-    for one in (small, small.grown(8 * small.words), loaded):
+    for one in (small, small.grown(39, 8 * small.words), small.grown(50, small.words), loaded):
         for day, halves in days.items():
             found = {number for there, number in one.candidates(halves.tobytes()) if there == day}
             assert len(found) == len(halves)
@@ -264,6 +264,19 @@ def test_a_filter_takes_a_new_day_for_the_oldest() -> None:
     days.add(7, one)
     days.add(10, other)
     assert days.candidates(one.tobytes() + other.tobytes()) == [(10, 1)]
+
+
+def test_a_filter_has_columns_for_the_days_there_are() -> None:
+    keys = {day: np.array([[day, 2 * day]], np.uint64) for day in (1, 35, 36, 37, 38)}
+    days = DayFilter(32, DayFilter.words_for(0))
+    for day, key in keys.items():
+        if day != 38:
+            days.add(day, key)
+    days = days.grown(37, 2 * days.words)
+    days.add(38, keys[38])  # takes the column that 1 would have had
+    for day, key in keys.items():
+        assert days.candidates(key.tobytes()) == ([] if day == 1 else [(day, 0)])
+    assert [DayFilter.columns_for(span, 37) for span in (1, 2, 3, 5, 33, 37)] == [1, 2, 4, 8, 37, 37]
 
 
 def test_it_seals_after_fifty_thousand(tmp_path: Path) -> None:

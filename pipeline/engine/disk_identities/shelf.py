@@ -90,17 +90,20 @@ class Shelf:
         with closing(SegmentWriter(path, day)) as writer:
             writer.append(halves.take(order, axis=0), values.take(order))
             writer.finish()
+        self._days = {other: of_day for other, of_day in self._days.items() if other >= day - self._kept_days}
         of_day = self._days.setdefault(day, [])
         of_day.insert(0, Segment(path, 0))
+        columns = max(self._columns(), self._filter.columns)
         words = DayFilter.words_for(sum(segment.entries for segment in of_day))
         if words > self._filter.words:
-            self._filter = self._filter.grown(words)
+            self._filter = self._filter.grown(columns, words)
             self._filter.clear(day)  # too full for what it was; the days before were not
             for segment in of_day:
                 self._filter_again(segment)
         else:
+            if columns > self._filter.columns:
+                self._filter = self._filter.grown(columns, self._filter.words)
             self._filter.add(day, halves)
-        self._days = {other: of_day for other, of_day in self._days.items() if other >= day - self._kept_days}
         self._publish(position, position_micros, day)
 
     def tidy(self) -> bool:
@@ -116,7 +119,7 @@ class Shelf:
         """Forget everything."""
         self._merge = None
         self._days = {}
-        self._filter = DayFilter(self._kept_days + 2, DayFilter.words_for(0))
+        self._filter = DayFilter(self._columns(), DayFilter.words_for(0))
         self._publish(0, 0, 0)
 
     def close(self) -> None:
@@ -133,12 +136,17 @@ class Shelf:
         filters = {segment.day: segment for segment in segments if segment.filter_words}
         most = max((sum(segment.entries for segment in of_day) for of_day in self._days.values()), default=0)
         most_words = max((segment.filter_words for segment in filters.values()), default=0)
-        self._filter = DayFilter(self._kept_days + 2, max(DayFilter.words_for(most), most_words))
+        self._filter = DayFilter(self._columns(), max(DayFilter.words_for(most), most_words))
         self._filter.load({day: (segment.filter_words, segment.read_filter) for day, segment in filters.items()})
         for segment in segments:
             if segment.day not in filters:
                 self._filter_again(segment)
         self._show()
+
+    def _columns(self) -> int:
+        """How many the filter needs for the days there are."""
+        days = max(self._days) - min(self._days) + 1 if self._days else 1
+        return DayFilter.columns_for(days, self._kept_days + 1)
 
     def _filter_again(self, segment: Segment) -> None:
         for halves, _ in _slices([segment]):
