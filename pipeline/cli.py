@@ -22,6 +22,19 @@ PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(exists=
 class Sentences(click.Group):
     """The one place where an error that a person can mend becomes a sentence, and exit code 1."""
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """A misspelt command is told with the one that was probably meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            if close := get_close_matches(args[0], self.list_commands(ctx), n=1):
+                error.message += f" Did you mean {close[0]!r}?"
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a bug keeps its stack trace."""
         try:
@@ -114,7 +127,7 @@ def mailer() -> None:
 @click.argument("sub")
 @click.option("--scope", "scopes", multiple=True, help="Of a service, such as usage:write; a person has none.")
 @click.option("--hours", type=click.IntRange(1, 24), default=8, show_default=True)
-@DATA_DIR
+@click.option("--data-dir", type=click.Path(path_type=Path), help="The gate's; otherwise DATA_DIR.")
 def token(sub: str, scopes: tuple[str, ...], hours: int, data_dir: Path | None) -> None:
     """A token for development: SUB is a user's or a service's id. Only a gate on loopback takes it."""
     from pipeline.processes import run_token
@@ -388,4 +401,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="usage-credits")

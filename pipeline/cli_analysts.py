@@ -5,14 +5,16 @@ from typing import Any
 
 import click
 
-from pipeline.cli_options import DATA_DIR
+from pipeline.cli_options import DATA_DIR, month_of
 
 
 @click.command()
 @click.argument("view")
 @click.option("--format", "as_format", type=click.Choice(["parquet", "csv"]), default="csv", show_default=True)
-@click.option("--organization", "org_ids", multiple=True, help="Of this organisation alone; may be repeated.")
-@click.option("--month", "months", multiple=True, metavar="MONTH", help="Such as 2026-02; may be repeated.")
+@click.option("--organization", "--org", "org_ids", multiple=True, help="Of this organisation alone; may be repeated.")
+@click.option(
+    "--month", "months", multiple=True, metavar="MONTH", callback=month_of, help="Such as 2026-02; may be repeated."
+)
 @click.option("--output", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Otherwise stdout.")
 @DATA_DIR
 def export(

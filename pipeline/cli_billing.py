@@ -5,21 +5,10 @@ from typing import Any
 
 import click
 
-from pipeline.cli_options import AS_JSON, DATA_DIR
+from pipeline.cli_options import AS_JSON, DATA_DIR, month_of
 
 STATES = ("open", "draft", "finalized")
-
-
-def _month(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
-    from schemas.month import Month
-
-    try:
-        return None if text is None else str(Month.parse(text))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-MONTH = click.option("--month", callback=_month, help="Such as 2026-02.")
+MONTH = click.option("--month", callback=month_of, help="Such as 2026-02.")
 
 
 @click.group()
@@ -94,7 +83,7 @@ def statement() -> None:
 
 @statement.command("show")
 @click.argument("org_id", metavar="ORG")
-@click.argument("month", metavar="[MONTH]", required=False, callback=_month)
+@click.argument("month", metavar="[MONTH]", required=False, callback=month_of)
 @DATA_DIR
 @AS_JSON
 def show_statement(org_id: str, month: str | None, data_dir: Path | None, as_json: bool) -> None:

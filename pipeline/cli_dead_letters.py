@@ -44,7 +44,7 @@ def _wanted(command: Any) -> Any:
     for option in (
         click.option("--until", "until_micros", callback=_instant, help="Arrived before this instant or day."),
         click.option("--since", "since_micros", callback=_instant, help="Arrived at or after this instant or day."),
-        click.option("--org-id"),
+        click.option("--org-id", "--org", help="Of this organisation alone."),
         click.option("--reason", "reasons", multiple=True, callback=_reasons, help="May be repeated."),
         click.option("--id", "ids", multiple=True, help="May be repeated."),
     ):

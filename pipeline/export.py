@@ -104,6 +104,8 @@ def _target(output: Path | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    if not output.parent.is_dir():
+        raise Mendable(f"{output.parent} is not a folder; make it, or name another file with --output")
     unfinished = output.with_name(output.name + ".unfinished")
     try:
         with unfinished.open("wb") as file:
