@@ -7,7 +7,9 @@ import click
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
 DATA_DIR = click.option(
-    "--data-dir", type=click.Path(path_type=Path), help="Of a demo that has ended; else CLICKHOUSE_URL."
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Read what a demo that has ended left in this folder, instead of CLICKHOUSE_URL.",
 )
 
 
