@@ -16,11 +16,24 @@ from pipeline.cli_imports import imports
 from pipeline.cli_operators import acls, doctor, status
 from pipeline.cli_options import AS_JSON, DATA_DIR
 
-PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+OTHER_BOOK = "Use this price book instead of the packaged one."
 
 
 class Sentences(click.Group):
     """The one place where an error that a person can mend becomes a sentence, and exit code 1."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """A misspelt command is told with the one that was probably meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            if close := get_close_matches(args[0], self.list_commands(ctx), n=1):
+                error.message += f" Did you mean {close[0]!r}?"
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a bug keeps its stack trace."""
@@ -37,11 +50,11 @@ class Sentences(click.Group):
             raise click.ClickException(sentence) from error
 
 
-@click.group(cls=Sentences, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Sentences, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="usage-credits")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Price usage, bound it with monthly spend limits, and prove the sums.
+    """Price usage, enforce monthly spend limits, bill it, and prove the sums.
 
     Every command reads its settings from the environment (KAFKA_BOOTSTRAP_SERVERS, CLICKHOUSE_URL, …) or from .env.
     """
@@ -55,9 +68,9 @@ def main(context: click.Context) -> None:
 @AS_JSON
 @click.option("--data-dir", type=click.Path(path_type=Path), default=Path("var/demo"), show_default=True)
 def demo(as_json: bool, data_dir: Path) -> None:
-    """The main job on real input, with parts of its own: priced, bounded, paused, proved.
+    """Run everything on recorded usage, and prove the outcome.
 
-    Starts from an empty cluster every time; exits with 0 only if all sums agree.
+    It starts a Kafka and a ClickHouse of its own, empty every time. Exits with 0 only if all sums agree.
     """
     from pipeline.demo.run import run_demo
 
@@ -65,13 +78,13 @@ def demo(as_json: bool, data_dir: Path) -> None:
 
 
 @main.command()
-@click.option("--demo", "with_people", is_flag=True, help="Register the demo's organisations and members.")
+@click.option("--demo", "with_people", is_flag=True, help="Register the demo's organisations and members first.")
 @click.option("--data-dir", type=click.Path(path_type=Path), default=Path("var/live"), show_default=True)
 @click.option("--kafka-port", type=click.IntRange(0, 65535), default=0, help="0: the last one, or any free one.")
 @click.option("--clickhouse-port", type=click.IntRange(0, 65535), default=0, help="0: the last one, or any free one.")
 @click.option("--gate-port", type=click.IntRange(0, 65535), default=0, help="0: the last one, or any free one.")
 def up(with_people: bool, data_dir: Path, kafka_port: int, clickhouse_port: int, gate_port: int) -> None:
-    """Everything on this machine, until Ctrl-C; the data stays."""
+    """Run everything on this machine until Ctrl-C; the data stays."""
     from pipeline.demo.up import run_up
 
     ports = {"kafka_port": kafka_port, "clickhouse_port": clickhouse_port, "gate_port": gate_port}
@@ -80,7 +93,7 @@ def up(with_people: bool, data_dir: Path, kafka_port: int, clickhouse_port: int,
 
 @main.command()
 def ledger() -> None:
-    """One ledger worker: prices usage, bounds it, publishes what follows. Start as many as there are partitions."""
+    """Run a ledger worker: price usage, enforce limits. Start up to one per partition."""
     from pipeline.processes import run_ledger
 
     run_ledger()
@@ -88,7 +101,7 @@ def ledger() -> None:
 
 @main.command()
 def sink() -> None:
-    """One sink: priced usage and limit events into ClickHouse, each row once."""
+    """Run a sink: priced usage and events into ClickHouse. Start up to one per partition."""
     from pipeline.processes import run_sink
 
     run_sink()
@@ -96,7 +109,7 @@ def sink() -> None:
 
 @main.command()
 def gate() -> None:
-    """One gate: ingest, admission, commands and queries over HTTP. Start as many as you like."""
+    """Run a gate: the HTTP API and the page. Start as many as you like."""
     from pipeline.processes import run_gate
 
     run_gate()
@@ -104,7 +117,7 @@ def gate() -> None:
 
 @main.command()
 def mailer() -> None:
-    """One mailer: notices to members by SMTP, each mail once. Start as many as you like."""
+    """Run a mailer: notices to members by SMTP, each mail once. Start as many as you like."""
     from pipeline.processes import run_mailer
 
     run_mailer()
@@ -112,11 +125,16 @@ def mailer() -> None:
 
 @main.command()
 @click.argument("sub")
-@click.option("--scope", "scopes", multiple=True, help="Of a service, such as usage:write; a person has none.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    help="A right of a service, such as usage:write; a person has none. May be repeated.",
+)
 @click.option("--hours", type=click.IntRange(1, 24), default=8, show_default=True)
-@DATA_DIR
+@click.option("--data-dir", type=click.Path(path_type=Path), help="The data directory of the gate; otherwise DATA_DIR.")
 def token(sub: str, scopes: tuple[str, ...], hours: int, data_dir: Path | None) -> None:
-    """A token for development: SUB is a user's or a service's id. Only a gate on loopback takes it."""
+    """Make a token for development. SUB is the id of a user or a service; only a gate on loopback accepts it."""
     from pipeline.processes import run_token
 
     click.echo(run_token(sub, scopes, hours, data_dir))
@@ -126,9 +144,11 @@ def token(sub: str, scopes: tuple[str, ...], hours: int, data_dir: Path | None) 
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--faults", type=click.IntRange(min=1), default=10, show_default=True)
 def chaos(seed: int, faults: int) -> None:
-    """Seeded faults on a system of its own: workers, sink, broker, network, ClickHouse; then all of it is checked.
+    """Break a system of its own with seeded faults.
 
-    Exits with 0 only if what came out is what nobody disturbed would have said. It is run from a clone.
+    They hit workers, sink, broker, network and ClickHouse; then all output is checked. Exits with 0 only if the
+    output is that of an undisturbed
+    system. It must be run from a clone of the repository.
     """
     import subprocess
 
@@ -144,7 +164,7 @@ def chaos(seed: int, faults: int) -> None:
 @main.command()
 @AS_JSON
 def migrate(as_json: bool) -> None:
-    """Bring ClickHouse's tables and views to this version. (The sink does so too.)"""
+    """Bring ClickHouse's tables and views up to date. A sink does so too when it starts."""
     from pipeline.processes import run_migrate
 
     _show(run_migrate(), as_json)
@@ -152,11 +172,13 @@ def migrate(as_json: bool) -> None:
 
 @main.group(invoke_without_command=True)
 @click.option("--check", is_flag=True, help="Change nothing; fail if a topic is missing or wrong.")
-@click.option("--wait", "wait_seconds", type=click.FloatRange(min=0), default=0, help="Seconds to wait for Kafka.")
+@click.option(
+    "--wait", "wait_seconds", type=click.FloatRange(min=0), default=0, help="How many seconds to wait for Kafka."
+)
 @AS_JSON
 @click.pass_context
 def topics(context: click.Context, check: bool, wait_seconds: float, as_json: bool) -> None:
-    """Create the topics, or check them, and tell the log's id."""
+    """Create the topics, or check them, and print the log's id."""
     if context.invoked_subcommand is not None:
         return
     from pipeline.topics_admin import run_topics
@@ -166,12 +188,14 @@ def topics(context: click.Context, check: bool, wait_seconds: float, as_json: bo
 
 @main.command()
 @click.argument("file", type=click.File("rb"), default="-")
-@click.option("--rejects", type=click.File("wb"), help="Where rejected lines go; otherwise stderr.")
-@click.option("--price-book", "book", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--rejects", type=click.File("wb"), help="Where to write rejected lines; otherwise stderr.")
+@click.option("--price-book", "book", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=OTHER_BOOK)
 def price(file: BinaryIO, rejects: BinaryIO | None, book: Path | None) -> None:
-    """NDJSON usage events in, priced NDJSON out; nothing need run, and no event is too old.
+    """Price usage events: NDJSON in, priced NDJSON out.
 
-    Exits with 0 also when lines were rejected: each says why, in --rejects or on stderr.
+    Reads FILE, or stdin. Nothing needs to be running, and no event is too old. Rejected lines say why, in --rejects
+    or on stderr; the exit code
+    is 0 even so.
     """
     from pipeline.price_book import load_price_book
     from pipeline.price_lines import write_priced
@@ -191,18 +215,20 @@ def price(file: BinaryIO, rejects: BinaryIO | None, book: Path | None) -> None:
     "logs",
     multiple=True,
     type=click.Path(exists=True, path_type=Path),
-    help="Claude Code's logs, a file or a folder; may be repeated.",
+    help="Claude Code's logs, a file or a folder. May be repeated.",
 )
-@click.option("--org-id", help="Whose the logs are. Without it, the demo's rule (examples/README.md).")
-@click.option("--user-id", help="Whose the logs are; goes with --org-id.")
-@click.option("--funding", type=click.Choice(["included", "credits"]), help="Of every request in the logs.")
-@click.option("--until", help="An instant or a day; otherwise until the last month's books are closed.")
+@click.option(
+    "--org-id", help="The organisation the logs belong to. Without it, the demo's rule decides (examples/README.md)."
+)
+@click.option("--user-id", help="The member the logs belong to; goes with --org-id.")
+@click.option("--funding", type=click.Choice(["included", "credits"]), help="How every request in the logs is funded.")
+@click.option("--until", help="Simulate until this instant or day; otherwise until the last month's books are closed.")
 @click.option(
     "--set-limit",
     "set_limits",
     multiple=True,
     metavar="SCOPE=AMOUNT",
-    help="What if: ORG=15.00, ORG/tier:premium=12.00, ORG/user:bruno=4.00, or …=unlimited; may be repeated.",
+    help="What if: ORG=15.00, ORG/tier:premium=12.00, ORG/user:bruno=4.00, or …=unlimited. May be repeated.",
 )
 @click.option(
     "--price-book",
@@ -210,11 +236,17 @@ def price(file: BinaryIO, rejects: BinaryIO | None, book: Path | None) -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="What if: another price book.",
 )
-@click.option("--from", "from_month", metavar="MONTH", help="From when the what-if holds, such as 2026-02.")
-@click.option("--month", metavar="MONTH", help="Of ClickHouse, such as 2026-02: price it again, with --price-book.")
-@click.option("--org", "org_ids", multiple=True, help="Goes with --month: of this organisation alone; may be repeated.")
+@click.option(
+    "--from", "from_month", metavar="MONTH", help="The month from which the what-if applies, such as 2026-02."
+)
+@click.option(
+    "--month", metavar="MONTH", help="Price this month of ClickHouse again, such as 2026-02; needs --price-book."
+)
+@click.option("--org", "org_ids", multiple=True, help="With --month: only this organisation. May be repeated.")
 @DATA_DIR
-@click.option("--strict", is_flag=True, help="Exit with 1 if anything was refused, a dead letter, or has no price.")
+@click.option(
+    "--strict", is_flag=True, help="Exit with 1 if anything was refused, became a dead letter, or has no price."
+)
 @AS_JSON
 def simulate(
     accounts: Path | None,
@@ -233,11 +265,14 @@ def simulate(
     strict: bool,
     as_json: bool,
 ) -> None:
-    """What the ledger would say: an ACCOUNTS file (YAML) and USAGE in (NDJSON, - is stdin); nothing is started.
+    """Show what the ledger would make of accounts and usage.
 
-    With --set-limit or --price-book, what would be beside what was. The accounts file: examples/README.md.
+    ACCOUNTS is a YAML file (see examples/README.md), USAGE are NDJSON files (- is stdin). Nothing needs to be running.
 
-    With --month instead, what organisations would have paid for that month by another price book; nothing is written.
+    With --set-limit or --price-book, it shows what would have been beside what was.
+
+    With --month instead, it shows what organisations would have paid for that month by another price book. Nothing is
+    written.
     """
     from pipeline.importers.readings import Told
     from pipeline.simulate.command import WhatIf, run_simulate
@@ -278,27 +313,29 @@ def simulate(
 @DATA_DIR
 @AS_JSON
 def query(sql: str, data_dir: Path | None, as_json: bool) -> None:
-    """One SELECT on ClickHouse, as a table."""
+    """Run one SELECT on ClickHouse and print a table. The views are described in docs/analysts.md."""
     from pipeline.query import run_query
 
     run_query(sql, data_dir, as_json=as_json)
 
 
 @main.command()
-@click.option("--every", "every_seconds", type=click.FloatRange(min=0), help="Again after so many seconds, and so on.")
+@click.option("--every", "every_seconds", type=click.FloatRange(min=0), help="Repeat every so many seconds.")
 @click.option(
     "--wait",
     "wait_seconds",
     type=click.FloatRange(min=0),
     default=60,
     show_default=True,
-    help="Seconds ClickHouse may be behind; then it is compared as it is.",
+    help="How many seconds to wait for ClickHouse to catch up; then it is compared as it is.",
 )
 @AS_JSON
 def prove(every_seconds: float | None, wait_seconds: float, as_json: bool) -> None:
-    """Add everything up again in Kafka, ClickHouse and the ledger's memory, and compare; nothing is stopped for it.
+    """Prove that all sums agree, wherever they are kept.
 
-    Exits with 0 only if all agree, to the last picodollar; if not, it says what differs first, and where.
+    That is in Kafka, in ClickHouse and in the ledger's memory; nothing has to be stopped for it. Exits with 0 only
+    if everything agrees to the last picodollar; otherwise it says what
+    differs first, and where.
     """
     from pipeline.proof.command import run_prove
 
@@ -311,17 +348,15 @@ def prove(every_seconds: float | None, wait_seconds: float, as_json: bool) -> No
     "books",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="One that the ledger had earlier, beside today's; may be repeated.",
+    help="A price book that the ledger used earlier, besides today's. May be repeated.",
 )
-@click.option("--to-prefix", help="Write all that is rebuilt to new topics of this prefix.")
-@click.option(
-    "--mend", is_flag=True, help="Make ledger-state and seen-ids what they should be. Stop the workers first."
-)
+@click.option("--to-prefix", help="Write everything that is rebuilt to new topics with this prefix.")
+@click.option("--mend", is_flag=True, help="Repair ledger-state and seen-ids. Stop the workers first.")
 @AS_JSON
 def rebuild(books: tuple[Path, ...], to_prefix: str | None, mend: bool, as_json: bool) -> None:
-    """Follow the journal from its beginning, and hold what comes of it against what lies in Kafka.
+    """Replay the journal and compare the outcome with Kafka.
 
-    Exits with 0 only if all is the same, or --mend made it so; if not, it says what differs first, and where.
+    Exits with 0 only if all is the same, or --mend made it so; otherwise it says what differs first, and where.
     """
     from pipeline.rebuild.command import run_rebuild
 
@@ -330,11 +365,11 @@ def rebuild(books: tuple[Path, ...], to_prefix: str | None, mend: bool, as_json:
 
 @main.command()
 @click.argument("model", required=False)
-@click.option("--names", is_flag=True, help="Every name that products send, with the model it means.")
-@click.option("--price-book", "book", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--names", is_flag=True, help="List every name that products may send, with the model it stands for.")
+@click.option("--price-book", "book", type=click.Path(exists=True, dir_okay=False, path_type=Path), help=OTHER_BOOK)
 @AS_JSON
 def prices(model: str | None, names: bool, book: Path | None, as_json: bool) -> None:
-    """The price book: every price id with its rates in USD per million tokens; of one MODEL or of all."""
+    """Print the price book, for one MODEL or for all. Rates are in USD per million tokens."""
     from pipeline.price_book import load_price_book
     from pipeline.price_list import name_rows, price_rows
 
@@ -388,4 +423,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="usage-credits")

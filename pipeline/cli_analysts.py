@@ -5,15 +5,26 @@ from typing import Any
 
 import click
 
-from pipeline.cli_options import DATA_DIR
+from pipeline.cli_options import DATA_DIR, month_of
 
 
 @click.command()
 @click.argument("view")
 @click.option("--format", "as_format", type=click.Choice(["parquet", "csv"]), default="csv", show_default=True)
-@click.option("--organization", "org_ids", multiple=True, help="Of this organisation alone; may be repeated.")
-@click.option("--month", "months", multiple=True, metavar="MONTH", help="Such as 2026-02; may be repeated.")
-@click.option("--output", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Otherwise stdout.")
+@click.option("--organization", "--org", "org_ids", multiple=True, help="Only this organisation. May be repeated.")
+@click.option(
+    "--month",
+    "months",
+    multiple=True,
+    metavar="MONTH",
+    callback=month_of,
+    help="Only this month, such as 2026-02. May be repeated.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="The file to write; otherwise stdout.",
+)
 @DATA_DIR
 def export(
     view: str,
@@ -23,7 +34,7 @@ def export(
     output: Path | None,
     data_dir: Path | None,
 ) -> None:
-    """All rows of a VIEW (or a table) of ClickHouse, as CSV or Parquet. The views: docs/analysts.md."""
+    """Export a VIEW or table of ClickHouse as CSV or Parquet. The views are described in docs/analysts.md."""
     from pipeline.export import Wanted, run_export
 
     if as_format == "parquet" and output is None and click.get_text_stream("stdout").isatty():

@@ -5,38 +5,30 @@ from typing import Any
 
 import click
 
-from pipeline.cli_options import AS_JSON, DATA_DIR
+from pipeline.cli_options import AS_JSON, DATA_DIR, month_of
 
 STATES = ("open", "draft", "finalized")
-
-
-def _month(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
-    from schemas.month import Month
-
-    try:
-        return None if text is None else str(Month.parse(text))
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-MONTH = click.option("--month", callback=_month, help="Such as 2026-02.")
+MONTH = click.option("--month", callback=month_of, help="Only this month, such as 2026-02.")
 
 
 @click.group()
 def invoice() -> None:
-    """Drafts and invoices, out of ClickHouse: listed, shown, exported, and each cent explained."""
+    """List, show, export and explain drafts and invoices."""
 
 
 @invoice.command("list")
-@click.option("--org", "org_ids", multiple=True, help="May be repeated.")
+@click.option("--org", "org_ids", multiple=True, help="Only this organisation. May be repeated.")
 @MONTH
-@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="May be repeated.")
+@click.option("--state", "states", multiple=True, type=click.Choice(STATES), help="Only this state. May be repeated.")
 @DATA_DIR
 @AS_JSON
 def list_invoices(
     org_ids: tuple[str, ...], month: str | None, states: Any, data_dir: Path | None, as_json: bool
 ) -> None:
-    """A line each. `open`: the month runs; `draft`: it ended, late usage is still added."""
+    """List drafts and invoices, one per line.
+
+    States: open (the month is running), draft (it has ended, and late usage is still added), finalized.
+    """
     from pipeline.invoices.command import run_list
     from pipeline.invoices.reading import Wanted
 
@@ -46,12 +38,14 @@ def list_invoices(
 @invoice.command()
 @click.argument("org_id", metavar="ORG")
 @click.argument("which", metavar="NUMBER|MONTH")
-@click.option("--why", "line", type=click.IntRange(min=1), metavar="LINE", help="What a line is made of.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Of --why: so many events.")
+@click.option("--why", "line", type=click.IntRange(min=1), metavar="LINE", help="Show what this line is made of.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="With --why: at most this many events."
+)
 @DATA_DIR
 @AS_JSON
 def show(org_id: str, which: str, line: int | None, limit: int, data_dir: Path | None, as_json: bool) -> None:
-    """One invoice with its lines, by its number (7), month (2026-02), or month and part (2026-02.2).
+    """Show one invoice with its lines, by number (7), month (2026-02), or month and part (2026-02.2).
 
     With --why LINE, the usage events that a line is made of, and the query that finds them.
     """
@@ -68,12 +62,19 @@ def show(org_id: str, which: str, line: int | None, limit: int, data_dir: Path |
 @click.argument("which", metavar="[NUMBER|MONTH]]", required=False)
 @MONTH
 @click.option("--format", "as_format", type=click.Choice(["html", "csv", "json"]), default="html", show_default=True)
-@click.option("--output", type=click.Path(dir_okay=False, writable=True, path_type=Path), help="Otherwise stdout.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="The file to write; otherwise stdout.",
+)
 @DATA_DIR
 def export(
     org_id: str | None, which: str | None, month: str | None, as_format: Any, output: Path | None, data_dir: Path | None
 ) -> None:
-    """One invoice, all of an organisation, or all of a --month: pages to print, a row per line (csv), or json."""
+    """Export one invoice, all of an organisation, or all of a --month.
+
+    As pages to print (html), a row per line (csv), or everything (json).
+    """
     from dataclasses import replace
 
     from pipeline.invoices.command import run_export, wanted_of
@@ -89,16 +90,16 @@ def export(
 
 @click.group()
 def statement() -> None:
-    """What a wallet did in a month (Team), out of ClickHouse."""
+    """Show what changed the balance of a Team organisation."""
 
 
 @statement.command("show")
 @click.argument("org_id", metavar="ORG")
-@click.argument("month", metavar="[MONTH]", required=False, callback=_month)
+@click.argument("month", metavar="[MONTH]", required=False, callback=month_of)
 @DATA_DIR
 @AS_JSON
 def show_statement(org_id: str, month: str | None, data_dir: Path | None, as_json: bool) -> None:
-    """An organisation's statements side by side, or that of one MONTH."""
+    """Show an organisation's statements side by side, or the one of MONTH."""
     from pipeline.invoices.command import run_statement
 
     run_statement(org_id, month, data_dir, as_json=as_json)

@@ -11,7 +11,7 @@ from pipeline.cli_options import AS_JSON
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """What could not be processed, and why: look at it, give it to the ledger again, or discard it."""
+    """List, redrive or discard what could not be processed."""
 
 
 def _reasons(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> frozenset[Any]:
@@ -44,27 +44,31 @@ def _wanted(command: Any) -> Any:
     for option in (
         click.option("--until", "until_micros", callback=_instant, help="Arrived before this instant or day."),
         click.option("--since", "since_micros", callback=_instant, help="Arrived at or after this instant or day."),
-        click.option("--org-id"),
-        click.option("--reason", "reasons", multiple=True, callback=_reasons, help="May be repeated."),
-        click.option("--id", "ids", multiple=True, help="May be repeated."),
+        click.option("--org-id", "--org", help="Only this organisation."),
+        click.option(
+            "--reason", "reasons", multiple=True, callback=_reasons, help="Only this reason. May be repeated."
+        ),
+        click.option("--id", "ids", multiple=True, help="Only this dead letter. May be repeated."),
     ):
         with_wanted = option(with_wanted)
     return with_wanted
 
 
-OLDEST = click.option("--limit", type=click.IntRange(min=1), help="The oldest so many; otherwise all.")
-BY = click.option("--by", help="Who decides; otherwise the user of this machine.")
-YES = click.option("--yes", is_flag=True, help="Do not ask.")
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Tell what would come of it; write nothing.")
+OLDEST = click.option("--limit", type=click.IntRange(min=1), help="At most this many, the oldest first; otherwise all.")
+BY = click.option("--by", help="Who decides; otherwise the current user.")
+YES = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would happen; write nothing.")
 
 
 @dead_letters.command("list")
 @_wanted
 @click.option("--open", "only_open", is_flag=True, help="Only those that nobody has decided on.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The newest so many.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most this many, the newest first."
+)
 @AS_JSON
 def list_dead_letters(wanted: Any, only_open: bool, limit: int, as_json: bool) -> None:
-    """Dead letters, newest first, and what became of each."""
+    """List dead letters, newest first, and what became of each."""
     from dataclasses import replace
 
     from pipeline.dead_letters.command import run_list
@@ -76,7 +80,7 @@ def list_dead_letters(wanted: Any, only_open: bool, limit: int, as_json: bool) -
 @click.argument("dead_letter_id", metavar="ID")
 @AS_JSON
 def show_dead_letter(dead_letter_id: str, as_json: bool) -> None:
-    """One dead letter: reason, origin, what mends it, and what it said."""
+    """Show one dead letter: its reason, its origin, how to fix it, and its content."""
     from pipeline.dead_letters.command import run_show
 
     run_show(dead_letter_id, as_json=as_json)
@@ -85,8 +89,10 @@ def show_dead_letter(dead_letter_id: str, as_json: bool) -> None:
 @dead_letters.command()
 @_wanted
 @OLDEST
-@click.option("--why", help="Kept with the decision.")
-@click.option("--also-forgotten", is_flag=True, help="Also what may have been taken meanwhile, too long ago to tell.")
+@click.option("--why", help="The reason for the decision, which is kept with it.")
+@click.option(
+    "--also-forgotten", is_flag=True, help="Include those that may have been accepted since, too long ago to tell."
+)
 @BY
 @YES
 @DRY_RUN
@@ -101,7 +107,7 @@ def redrive(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Give dead letters to the ledger again, each once, with their first arrival and origin.
+    """Send dead letters to the ledger again, each once, with their first arrival and origin.
 
     Safe to repeat: what was redriven or discarded is left alone. Exits with 1 if any had to be held back.
     """
@@ -115,13 +121,13 @@ def redrive(
 @dead_letters.command()
 @_wanted
 @OLDEST
-@click.option("--why", required=True, help="Kept with the decision.")
+@click.option("--why", required=True, help="The reason for the decision, which is kept with it.")
 @BY
 @YES
 @DRY_RUN
 @AS_JSON
 def discard(wanted: Any, limit: int | None, why: str, by: str | None, yes: bool, dry_run: bool, as_json: bool) -> None:
-    """Decide that dead letters are not to be taken: for good, and with the reason why."""
+    """Discard dead letters for good, with the reason why."""
     from pipeline.dead_letters.command import operator, run_decide
     from pipeline.dead_letters.deciding import Verdict
 

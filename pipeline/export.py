@@ -49,6 +49,9 @@ def run_export(wanted: Wanted, as_format: Format, output: Path | None, data_dir:
             if as_format == "csv":
                 out.write(_head(columns))
             last = _copy(answer, out)
+            if as_format == "csv" and not last:
+                asked = (*wanted.org_ids, *wanted.months)
+                print(f"no rows: {wanted.view} has none{' of ' + ', '.join(asked) if asked else ''}", file=sys.stderr)
             if _BROKE in last or (as_format == "parquet" and not last.endswith(_PARQUET)):
                 said = last.rpartition(_BROKE)[2].decode(errors="replace").strip() or "it ended too early"
                 raise Mendable(f"export of {wanted.view}: the answer broke off: {said[:500]}; try again")
@@ -104,6 +107,8 @@ def _target(output: Path | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    if not output.parent.is_dir():
+        raise Mendable(f"{output.parent} is not a folder; make it, or name another file with --output")
     unfinished = output.with_name(output.name + ".unfinished")
     try:
         with unfinished.open("wb") as file:

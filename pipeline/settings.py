@@ -5,6 +5,7 @@ and so are files of the folder SECRETS_DIR, each named as a field in small lette
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -14,6 +15,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.domain.rules import Rules
 from pipeline.topics import HORIZON_DAYS, Mode
+
+_BROKER = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):\d{1,5}")
 
 
 class Settings(BaseSettings):
@@ -93,6 +96,23 @@ class Settings(BaseSettings):
     def rules(self) -> Rules:
         """What an operator may set of the rules."""
         return Rules(horizon_days=self.horizon_days, suppress_zero_invoices=self.suppress_zero_invoices)
+
+    @model_validator(mode="after")
+    def _names_servers(self) -> Self:
+        for broker in self.kafka_bootstrap_servers.split(","):
+            if not _BROKER.fullmatch(broker.strip()):
+                raise ValueError(
+                    f"KAFKA_BOOTSTRAP_SERVERS={self.kafka_bootstrap_servers}: {broker.strip()!r} is not host:port; "
+                    "write kafka-1:9092,kafka-2:9092"
+                )
+        try:
+            url = urlsplit(self.clickhouse_url)
+            names_a_server = url.scheme in ("http", "https") and url.hostname and (url.port is None or url.port > 0)
+        except ValueError:
+            names_a_server = False
+        if not names_a_server:  # the URL itself may hold a password
+            raise ValueError("CLICKHOUSE_URL is not the URL of a server; write http://user@host:8123 or https://…:8443")
+        return self
 
     @model_validator(mode="after")
     def _can_be_written(self) -> Self:

@@ -28,7 +28,7 @@ def report(figures: Figures) -> RenderableType:
         "",
         *map(_refusal, figures.refusals),
         *(_after_pause(row) for row in figures.organizations if row.after_pause_picousd),
-        title("Dead letters", "kept with their reason, redriven once the cause is mended"),
+        title("Dead letters", "kept with their reason, and redriven once the cause is fixed"),
         _dead_letters(figures.dead_letters),
         title("Proof", "nothing lost, nothing doubled, to the last picodollar"),
         events_read(figures.events["read"], figures.events),
@@ -99,8 +99,8 @@ def _refusal(data: Mapping[str, Any]) -> Text:
 
 def _after_pause(row: MonthToDate) -> Text:
     return Text(
-        f"While paused: {spend_for_people(row.after_pause_picousd)} of {row.who[0]} came all the same (these logs were "
-        "recorded elsewhere, nobody held them back): charged, and marked."
+        f"While paused: {row.who[0]} used another {spend_for_people(row.after_pause_picousd)}, which was charged and "
+        "marked (these are recorded logs, so nobody held requests back)."
     )
 
 

@@ -102,9 +102,9 @@ def _tell(screen: Console, system: System, with_people: bool) -> None:
         if with_people
         else "no organisation is registered yet; `up --demo` registers four"
     )
-    be = "; be nadia, who owns northwind, or bruno, a member" if with_people else ""
+    be = "; sign in as nadia, who owns northwind, or as bruno, a member" if with_people else ""
     settings = system.settings
-    mails = f"by {settings.smtp_host}" if settings.smtp_host else f"not sent, but laid into {settings.mail_dir}"
+    mails = f"by {settings.smtp_host}" if settings.smtp_host else f"not sent, but written to {settings.mail_dir}"
     screen.print(
         "\n[bold]Everything runs.[/] Ctrl-C stops it.\n\n"
         f"The page: [bold]http://127.0.0.1:{system.settings.gate_port}[/]{be}\n\n"

@@ -36,11 +36,11 @@ HTML_HEADERS = {
 }
 _SAID = {
     "issuer_away": "The sign-in service does not answer. Try again in a minute.",
-    "not_begun_here": "That sign-in was not begun in this browser, or took longer than ten minutes. Try again.",
+    "not_begun_here": "That sign-in was not started in this browser, or took longer than ten minutes. Try again.",
     "refused": "The sign-in service did not say who you are. Try again, or ask your administrator.",
     "no_id": "A user id is 1 to 128 printable ASCII characters without spaces.",
     "signed_out": "You are signed out.",
-    "session_over": "Your session is over. Sign in again to go on.",
+    "session_over": "Your session has ended. Sign in again to continue.",
 }
 
 router = APIRouter(include_in_schema=False)
@@ -91,7 +91,7 @@ def _demo(people: list[tuple[str, str, str]]) -> str:
     if not found:
         groups = "<p>Nobody is registered here yet. Start with <code>usage-credits up --demo</code>.</p>"
     return (
-        '<p class="quiet">This gate runs on your machine and takes anybody\'s word. Be one of these:</p>'
+        '<p class="quiet">This gate runs on your machine and does not check who you are. Sign in as one of these:</p>'
         f'<form class="people" method="post" action="/sign-in/demo">{groups}</form>'
         '<form class="row" method="post" action="/sign-in/demo"><label for="user_id">Somebody else</label>'
         '<input id="user_id" name="user_id" required maxlength="128" autocomplete="off" spellcheck="false">'

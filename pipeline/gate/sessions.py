@@ -154,5 +154,6 @@ def origins(public_url: str | None, host: str, port: int) -> tuple[str, ...]:
     """The origins of our page: the public one, or however this machine may be called."""
     if public_url is not None:
         return (public_url.rstrip("/"),)
-    names = dict.fromkeys((f"[{host}]" if ":" in host else host, "127.0.0.1", "localhost", "[::1]"))
-    return tuple(f"http://{name}:{port}" for name in names)
+    # "All addresses" is no name: a browser that is sent back there does not bring the cookies of 127.0.0.1 along.
+    own = () if host in ("", "0.0.0.0", "::") else (f"[{host}]" if ":" in host else host,)
+    return tuple(f"http://{name}:{port}" for name in dict.fromkeys((*own, "127.0.0.1", "localhost", "[::1]")))

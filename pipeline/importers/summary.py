@@ -13,6 +13,9 @@ from schemas.instants import MICROS_PER_DAY, format_instant
 from schemas.money import usd_from_picousd
 from schemas.usage import TOKEN_KINDS
 
+_MOST_PROBLEMS = 20
+"""So many are shown; a file that is not what it was taken for has one for each of its lines."""
+
 
 @dataclass(slots=True)
 class Sum:
@@ -110,10 +113,8 @@ def show(summary: Summary, vendor_picousd: int | None, horizon_days: int) -> Non
     for one in [*said["models"], all_of_them]:
         made.add_row(one["org_id"], one["model"], f"{one['events']:,}", f"{one['tokens']:,}", f"${one['cost_usd']}")
     screen = console(markup=False)
-    screen.print(
-        f"{said['events']:,} events of {said['records']:,} records, "
-        f"{said['first'] or '–'} to {said['last'] or '–'}; nothing was sent\n"
-    )
+    when = f", {said['first']} to {said['last']}" if said["events"] else ""
+    screen.print(f"{said['events']:,} events of {said['records']:,} records{when}; nothing was sent\n")
     screen.print(made)
     if vendor_picousd is not None:
         more = vendor_picousd - summary.cost_picousd
@@ -125,5 +126,8 @@ def show(summary: Summary, vendor_picousd: int | None, horizon_days: int) -> Non
     ]
     if summary.too_old:
         problems.append((summary.too_old, f"older than {horizon_days} days: a ledger that is live refuses it"))
-    for count, problem in problems:
+    problems.sort(key=lambda each: -each[0])
+    for count, problem in problems[:_MOST_PROBLEMS]:
         screen.print(f"{count:,} × {problem}")
+    if rest := problems[_MOST_PROBLEMS:]:
+        screen.print(f"{sum(count for count, _ in rest):,} × {len(rest):,} other reasons; --json lists them all")

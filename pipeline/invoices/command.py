@@ -29,7 +29,8 @@ def run_list(wanted: Wanted, data_dir: Path | None, *, as_json: bool) -> None:
     if as_json:
         _print_json([files.head_of(invoice) for invoice in found])
     else:
-        _print(tables.list_of(found) if found else "no invoice, no draft")
+        of = f" of {', '.join(wanted.org_ids)}" if wanted.org_ids else ""
+        _print(tables.list_of(found) if found else f"no invoice, no draft{of}")
 
 
 def run_show(org_id: str, which: str, data_dir: Path | None, *, as_json: bool) -> None:

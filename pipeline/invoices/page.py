@@ -70,7 +70,9 @@ def _head(invoice: Invoice) -> str:
         facts["Finalised (UTC)"] = day(invoice.at_micros)
         facts["Because"] = REASONS[invoice.reason]
     facts["Amounts"] = "US dollars, without tax"
-    draft = "" if is_final else '<p class="draft">Not an invoice: what it would be now. Usage is still added to it.</p>'
+    draft = (
+        "" if is_final else '<p class="draft">Not an invoice yet: what it would be now. Usage is still being added.</p>'
+    )
     label, amount = "Due" if is_final else "So far", invoice.due_picousd
     if invoice.is_settled:
         label, amount = "Open", invoice.open_picousd
@@ -169,5 +171,5 @@ def _foot(invoice: Invoice) -> str:
     number = invoice.number or f"{invoice.month}.{invoice.part}"
     why = escape(f"usage-credits invoice show {invoice.org_id} {number} --why LINE")
     return f"""<footer><p>Exact is quantity times rate, to the last digit. Only the sum is rounded; \
-the lines' cents are shared out so that they add up to it.</p>
+its cents are distributed over the lines, so that they add up to it.</p>
 <p>From a line down to each request: <code>{why}</code></p></footer>"""

@@ -13,7 +13,7 @@ from schemas.notifications import AutoReloadSuspended, BalanceLow, PendingReques
 NameOf = Callable[[str], str | None]
 """What a member of the organisation is called; None: nobody knows."""
 
-_ASKED = {"credits": "usage credits", "premium_seat": "Premium seat"}
+_ASKED = {"credits": "Usage credits", "premium_seat": "Premium seat"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def letter_of(notice: Notice, name_of: NameOf) -> Letter:
 
 def _digest(event: RequestsDigest, name_of: NameOf) -> Letter:
     count = len(event.requests)
-    waiting = "1 request waits" if count == 1 else f"{count:,} requests wait"
+    waiting = "1 request is waiting" if count == 1 else f"{count:,} requests are waiting"
 
     def row(request: PendingRequest) -> tuple[str, ...]:
         name = name_of(request.user_id)
@@ -60,7 +60,7 @@ def _digest(event: RequestsDigest, name_of: NameOf) -> Letter:
 
     return Letter(
         subject=f"{event.org_id}: {waiting} for review",
-        sentences=("An admin or owner can grant or deny what is asked for. Who waits longest comes first.",),
+        sentences=("An admin or owner can approve or deny each one. Those waiting longest come first.",),
         table=(("Requester", "Asks for", "Seat", "Asked (UTC)", "Month to date"), *map(row, event.requests)),
         numbers=frozenset({4}),
         foot=_because(event, "an admin or owner"),
@@ -73,8 +73,8 @@ def _breach(event: LimitBreached) -> Letter:
         subject=subject,
         sentences=(
             _spent(event) + ".",
-            f"{paused} until {_minute(event.paused_until_micros)} UTC, or until an owner raises the limit.",
-            "What is included with a seat can still be used.",
+            f"{paused} until {_minute(event.paused_until_micros)} UTC or until an owner raises the limit.",
+            "Usage that is included with a seat is not affected.",
         ),
         foot=_because(event, _reader(event.scope)),
     )
@@ -82,10 +82,10 @@ def _breach(event: LimitBreached) -> Letter:
 
 def _threshold(event: ThresholdReached) -> Letter:
     return Letter(
-        subject=f"{event.percent} % of {_limit_of(event.org_id, event.scope)} is used",
+        subject=f"{event.percent}% of {_limit_of(event.org_id, event.scope)} has been used",
         sentences=(
             _spent(event) + ".",
-            "When all of it is used, usage credits pause until the month ends, or until an owner raises the limit.",
+            "When all of it is used, usage credits are paused until the month ends or an owner raises the limit.",
         ),
         foot=_because(event, _reader(event.scope)),
     )
@@ -97,7 +97,7 @@ def _balance_low(event: BalanceLow) -> Letter:
         subject=f"The balance of {event.org_id} is low: {balance}",
         sentences=(
             f"The balance is {balance}; you asked to be told at {threshold}.",
-            "At $0.00 the usage credits of all members pause, until credits are bought.",
+            "At $0.00 usage credits are paused for all members until credits are bought.",
         ),
         foot=_because(event, "an owner"),
     )
@@ -108,9 +108,9 @@ def _auto_reload_suspended(event: AutoReloadSuspended) -> Letter:
     return Letter(
         subject=f"Auto-reload of {event.org_id} is suspended",
         sentences=(
-            f"The reload that was asked for {why}.",
-            "No other one is asked for until an owner buys credits, or switches auto-reload on again.",
-            "At a balance of $0.00 the usage credits of all members pause.",
+            f"The last reload {why}.",
+            "There will be no other until an owner buys credits or switches auto-reload on again.",
+            "At a balance of $0.00 usage credits are paused for all members.",
         ),
         foot=_because(event, "an owner"),
     )
@@ -145,11 +145,13 @@ def _reader(scope: LimitScope) -> str:
 
 def _spent(event: LimitBreached | ThresholdReached) -> str:
     spend, limit = spend_for_people(event.spend_picousd), spend_for_people(event.limit_picousd)
-    return f"{spend} of {limit} were spent in {_month(event.month)}"
+    return f"{spend} of {limit} was spent in {_month(event.month)}"
 
 
 def _because(event: LedgerEvent, reader: str) -> str:
-    return f"You get this mail as {reader} of {event.org_id}. You choose which ones you get on the Usage page."
+    return (
+        f"You receive this email as {reader} of {event.org_id}. You can choose which emails you get on the Usage page."
+    )
 
 
 def _month(month: Month) -> str:

@@ -59,8 +59,8 @@ def _parts(status: Status) -> list[RenderableType]:
     parts.append(lags)
     if status.paused is not None and status.members is not None:
         paused = sum(count for reason, count in status.paused.items() if reason in LIMITS or reason == "balance")
-        parts.append(title("Members", f"{status.members:,}, of whom {paused:,} are paused"))
-        reasons = table("may not spend because of", "members", right=[1])
+        parts.append(title("Members", f"{status.members:,}, {paused:,} of them paused"))
+        reasons = table("may not spend, because of", "members", right=[1])
         for reason, count in sorted(status.paused.items(), key=lambda item: -item[1]):
             reasons.add_row(reason, f"{count:,}")
         parts.append(reasons if status.paused else apart(_good("everybody may spend")))

@@ -51,14 +51,14 @@ def verdict(proof: Proof) -> RenderableType:
 
 def _as_of(parts: list[PartitionProof]) -> RenderableType:
     lines = table(
-        "partition",
-        "transaction",
+        "part.",
+        "trans-\naction",
         "ledger time",
         "read",
         "accepted",
-        "duplicates",
-        "dead letters",
-        "forwarded",
+        "dupli-\ncates",
+        "dead\nletters",
+        "for-\nwarded",
         "rows",
         right=(1, 3, 4, 5, 6, 7, 8),
     )

@@ -76,7 +76,7 @@ async def test_month_to_date_and_status_move_on_their_own(browsing: Browsing, or
     await expect(page.locator("#spent")).to_have_text("$2.50")
     await expect(row).to_contain_text("$2.50")
     await expect(row).to_contain_text("Paused until")
-    await expect(page.locator("#limit-said")).to_contain_text("everybody is paused")
+    await expect(page.locator("#limit-said")).to_contain_text("all members are paused")
     assert await page.evaluate("window.isTheSame")
 
 

@@ -29,9 +29,9 @@ async def test_a_row_says_who_spent_what_and_which_limit_binds(browsing: Browsin
     await org.spends(org.member, 120)
     page = await browsing.person(org.owner)
     row = page.get_by_role("row", name=re.compile(org.member))
-    for text in ("Standard", "Member", "$1.20", "$5.00", "Seat limit binds", "Active"):
+    for text in ("Standard", "Member", "$1.20", "$5.00", "Seat limit applies", "Active"):
         await expect(row).to_contain_text(text)
-    await expect(page.get_by_role("row", name=re.compile(org.admin))).to_contain_text("Own limit binds")
+    await expect(page.get_by_role("row", name=re.compile(org.admin))).to_contain_text("Own limit applies")
     await expect(page.get_by_role("row", name=re.compile(org.admin)).locator(".badge")).to_have_text("Paused")
 
 
@@ -44,7 +44,7 @@ async def test_an_owner_gives_a_member_a_limit_and_takes_it_away(browsing: Brows
     await dialog.get_by_label("Monthly limit (USD)").fill("12.34")
     await page.keyboard.press("Enter")
     await expect(row).to_contain_text("$12.34")
-    await expect(row).to_contain_text("Own limit binds")
+    await expect(row).to_contain_text("Own limit applies")
     await choose(page, org.member, "Set to unlimited")
     await expect(row).to_contain_text("Unlimited")
     assert (await org.get(f"/members/{org.member}"))["limit_usd"] is None
@@ -82,7 +82,7 @@ async def test_members_are_searched_sorted_and_paged_by_the_server(browsing: Bro
     await expect(members.get_by_text("1–10 of 10")).to_be_visible()
     await expect(first).to_contain_text(names[0])
     await members.get_by_role("searchbox").fill("nobody-like-this")
-    await expect(members.get_by_text("Nobody's name or user id contains “nobody-like-this”")).to_be_visible()
+    await expect(members.get_by_text("No name or user id contains “nobody-like-this”")).to_be_visible()
 
 
 async def test_a_member_requests_an_admin_approves_and_the_member_goes_on(
@@ -93,7 +93,7 @@ async def test_a_member_requests_an_admin_approves_and_the_member_goes_on(
     member, admin = await browsing.person(org.member), await browsing.person(org.admin)
     own = member.get_by_role("region", name="Your usage")
     await expect(own).to_contain_text("$0.00 left")
-    await expect(own).to_contain_text("The spend limit of your seat is reached for this month. Paused until")
+    await expect(own).to_contain_text("Your seat has reached its spend limit for this month. Paused until")
     review = admin.get_by_role("button", name="Review requests")
     await expect(review).to_have_text("Review requests0")
 
@@ -117,7 +117,7 @@ async def test_a_member_requests_an_admin_approves_and_the_member_goes_on(
     await expect(amount).to_have_accessible_description("The limit must be more than was spent this month: $1.50.")
     await amount.fill("9")
     await request.get_by_role("button", name="Increase limit").click()
-    await expect(admin.get_by_text("Nobody is waiting.")).to_be_visible()
+    await expect(admin.get_by_text("No requests are waiting.")).to_be_visible()
 
     await expect(own).to_contain_text("$7.50 left")
     await expect(own.get_by_role("button", name="Request usage credits")).to_be_enabled()
@@ -131,11 +131,11 @@ async def test_an_admin_switches_a_requester_to_premium_or_denies(browsing: Brow
     await admin.get_by_role("button", name="Review requests").click()
     dialog = admin.get_by_role("dialog", name="Review requests")
     await dialog.get_by_role("button", name="Switch to Premium").click()
-    await expect(dialog.get_by_text("Nobody is waiting.")).to_be_visible()
+    await expect(dialog.get_by_text("No requests are waiting.")).to_be_visible()
     assert (await org.get(f"/members/{org.member}"))["seat_tier"] == "premium"
     await org.world.done("POST", f"{org.path}/credit-requests", {"kind": "credits"}, of=org.member)
     await dialog.get_by_role("button", name="Deny").click()
-    await expect(dialog.get_by_text("Nobody is waiting.")).to_be_visible()
+    await expect(dialog.get_by_text("No requests are waiting.")).to_be_visible()
     assert (await org.get("/credit-requests/pending"))["total"] == 0
 
 
@@ -156,7 +156,7 @@ async def test_what_is_left_is_said_to_a_member_and_moves(browsing: Browsing, or
     page = await browsing.person(org.member)
     own = page.get_by_role("region", name="Your usage")
     await expect(own).to_contain_text("$10.00 left")
-    await expect(own).to_contain_text("Own limit (binds)")
+    await expect(own).to_contain_text("Own limit (applies)")
     await org.spends(org.member, 275)
     await expect(own).to_contain_text("$7.25 left")
     await org.put("/credits/enabled", {"enabled": False})
@@ -165,17 +165,19 @@ async def test_what_is_left_is_said_to_a_member_and_moves(browsing: Browsing, or
 
 async def test_people_say_how_they_are_called_and_which_mails_they_want(browsing: Browsing, org: Organization) -> None:
     page = await browsing.person(org.member)
-    await page.get_by_role("button", name="Name and mail").click()
-    dialog = page.get_by_role("dialog", name="Name and mail")
-    await expect(dialog.get_by_label("once a day, which requests wait")).to_be_hidden()  # that is for admins
+    await page.get_by_role("button", name="Name and email").click()
+    dialog = page.get_by_role("dialog", name="Name and email")
+    await expect(
+        dialog.get_by_label("once a day, if requests are waiting for review")
+    ).to_be_hidden()  # that is for admins
     await dialog.get_by_label("Name", exact=True).fill("Mia  Ilves")
-    await dialog.get_by_label("E-mail").fill("mia")
+    await dialog.get_by_label("Email", exact=True).fill("mia")
     await dialog.get_by_role("button", name="Save").click()
     await expect(dialog.get_by_text("Enter an address such as mia@example.com")).to_be_visible()
-    await dialog.get_by_label("E-mail").fill("mia@example.com")
-    await dialog.get_by_label("when spend comes near a limit").uncheck()
+    await dialog.get_by_label("Email", exact=True).fill("mia@example.com")
+    await dialog.get_by_label("when spend gets close to a limit").uncheck()
     await dialog.get_by_role("button", name="Save").click()
-    await expect(page.get_by_role("status").get_by_text("Mail goes to mia@example.com.")).to_be_visible()
+    await expect(page.get_by_role("status").get_by_text("We will email mia@example.com.")).to_be_visible()
     held = await org.get(f"/members/{org.member}/contact")
     assert (held["display_name"], held["email"]) == ("Mia Ilves", "mia@example.com")
     assert (held["notices"]["thresholds"], held["notices"]["breaches"]) == (False, True)

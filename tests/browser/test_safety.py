@@ -211,7 +211,19 @@ async def test_a_cookie_that_nobody_made_is_nobody(browsing: Browsing, bad: str)
     await page.context.add_cookies([{"name": "usage-credits-session", "value": bad, "url": browsing.url}])
     assert (await page.request.get("/v1/me")).status == 401
     await page.goto("/settings/usage")
-    await expect(page.get_by_text("Your session is over.")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Sign in to usage credits")).to_be_visible()
+
+
+async def test_a_session_that_ends_in_front_of_the_page_is_told_and_a_newcomer_is_told_nothing(
+    browsing: Browsing, org: Organization
+) -> None:
+    page = await browsing.person(org.owner)
+    await page.context.clear_cookies()
+    await page.get_by_role("switch", name="Usage credits", exact=True).click()
+    await expect(page.get_by_text("Your session has ended.")).to_be_visible()
+    await page.goto("/settings/usage")
+    await expect(page.get_by_role("heading", name="Sign in to usage credits")).to_be_visible()
+    await expect(page.get_by_text("Your session has ended.")).to_have_count(0)
 
 
 # Everybody can use it.

@@ -77,10 +77,10 @@ async def test_a_way_back_that_was_not_begun_here_signs_nobody_in(
     browsing = Browsing(browser, behind_oidc[0])
     page = await browsing.stranger()
     await page.goto("/sign-in/back?code=stolen&state=guessed")
-    await expect(page.get_by_text("That sign-in was not begun in this browser")).to_be_visible()
+    await expect(page.get_by_text("That sign-in was not started in this browser")).to_be_visible()
     await page.goto("/sign-in/start")
     await page.goto(f"{browsing.url}/sign-in/back?code=stolen&state=guessed")
-    await expect(page.get_by_text("That sign-in was not begun in this browser")).to_be_visible()
+    await expect(page.get_by_text("That sign-in was not started in this browser")).to_be_visible()
     await page.get_by_role("link", name="Sign in").click()
     state = httpx.URL(page.url).params["state"]
     for word in ("error=access_denied", "code=never-given"):

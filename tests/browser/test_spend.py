@@ -74,8 +74,8 @@ async def test_limits_reached_and_changed_are_a_history(browsing: Browsing, org:
 async def test_an_empty_organization_is_told_what_to_do(browsing: Browsing, org: Organization) -> None:
     page = await browsing.person(org.admin)
     await expect(page.locator("#spend-said")).to_contain_text("Each day's spend is drawn here.")
-    await expect(page.get_by_text("Nothing has happened yet.")).to_be_visible()
+    await expect(page.get_by_text("Nothing yet.")).to_be_visible()
     await page.get_by_role("button", name="Review requests").click()
-    await expect(page.get_by_text("Nobody is waiting. Requests that members send show up here.")).to_be_visible()
+    await expect(page.get_by_text("No requests are waiting. Requests from members show up here.")).to_be_visible()
     stranger = await browsing.person("somebody-else")
     await expect(stranger.get_by_text("You are not in any organization yet")).to_be_visible()

@@ -87,7 +87,7 @@ async def test_a_list_has_every_invoice_and_what_may_become_one(billed: list[Any
     ]
     assert len(await answer("invoice", "list", "--org", "acme", "--org", "lumen", "--month", "2026-05")) == 2
     assert [one["month"] for one in await answer("invoice", "list", "--state", "open")] == ["2026-06"]
-    assert "no invoice, no draft" in await text("invoice", "list", "--org", "hooli")
+    assert "no invoice, no draft of hooli" in await text("invoice", "list", "--org", "hooli")
 
 
 async def test_an_invoice_is_shown_as_the_ledger_published_it(billed: list[Any]) -> None:

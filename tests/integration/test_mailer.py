@@ -66,11 +66,11 @@ async def test_a_digest_goes_to_admins_and_above_once_each_with_all_requests(mai
     assert not mailing.inbox.of(mia)
     for address in (adam, olga):
         (mail,) = mailing.inbox.of(address)
-        assert mail["Subject"] == "digests: 2 requests wait for review"
+        assert mail["Subject"] == "digests: 2 requests are waiting for review"
         text, html = texts_of(mail)
         for row in (
             ("Bruno Bauer (bruno)", "Premium seat", "Standard", "9 May 2026, 07:45", "$12.34"),
-            ("mia", "usage credits", "Premium", "9 May 2026, 07:45", "$0.00"),
+            ("mia", "Usage credits", "Premium", "9 May 2026, 07:45", "$0.00"),
         ):
             assert any(line.split("  ")[0].strip() == row[0] and line.endswith(row[-1]) for line in text.splitlines())
             assert all(cell in text and f">{cell}</td>" in html for cell in row)
@@ -82,7 +82,7 @@ async def test_a_digest_in_parts_is_one_mail(mailing: MailWorld) -> None:
     await mailing.tell(*parts)
     await settled(mailing, "parts")
     (mail,) = mailing.inbox.of(adam)
-    assert mail["Subject"] == "parts: 6 requests wait for review"
+    assert mail["Subject"] == "parts: 6 requests are waiting for review"
     text, _ = texts_of(mail)
     assert [line.split()[0] for line in text.splitlines() if "Premium seat" in line] == [
         f"{letter}{n}" for n in (1, 2, 3) for letter in "mn"
@@ -104,23 +104,23 @@ async def test_limits_are_told_to_whom_they_concern(mailing: MailWorld) -> None:
     mine = {mail["Subject"]: texts_of(mail)[0] for mail in mailing.inbox.of(mia)}
     assert set(mine) == {
         "You have reached your spend limit in limits",
-        "80 % of your spend limit in limits is used",
+        "80% of your spend limit in limits has been used",
     }
     assert mine["You have reached your spend limit in limits"].startswith(
-        "$2.01 of $2.00 were spent in May 2026.\n\n"
-        "Your usage credits are paused until 1 June 2026, 00:00 UTC, or until an owner raises the limit."
+        "$2.01 of $2.00 was spent in May 2026.\n\n"
+        "Your usage credits are paused until 1 June 2026, 00:00 UTC or until an owner raises the limit."
     )
     # What passes 100 % is told as the breach it is, and not twice.
     theirs = [
-        "50 % of the spend limit of limits's Premium seats is used",
-        "80 % of the spend limit of limits is used",
+        "50% of the spend limit of limits's Premium seats has been used",
+        "80% of the spend limit of limits has been used",
         "The Premium seats of limits have reached their spend limit",
         "limits has reached its spend limit",
     ]
     for address in (adam, olga):
         assert sorted(mail["Subject"] for mail in mailing.inbox.of(address)) == theirs
     pooled = {mail["Subject"]: texts_of(mail)[0] for mail in mailing.inbox.of(olga)}
-    assert pooled["limits has reached its spend limit"].startswith("$15.00 of $15.00 were spent in May 2026.\n")
+    assert pooled["limits has reached its spend limit"].startswith("$15.00 of $15.00 was spent in May 2026.\n")
 
 
 async def test_money_is_told_to_owners(mailing: MailWorld) -> None:
@@ -151,9 +151,9 @@ async def test_what_is_switched_off_has_no_address_or_was_removed_gets_nothing(m
     await mailing.tell(*told, balance_low("quiet"), auto_reload_suspended("quiet"), breach("quiet", own("gone")))
     await settled(mailing, "quiet")
     kinds = {
-        "d": "quiet: 1 request waits for review",
+        "d": "quiet: 1 request is waiting for review",
         "b": "quiet has reached its spend limit",
-        "t": "50 % of the spend limit of quiet is used",
+        "t": "50% of the spend limit of quiet has been used",
     }
     money = {"The balance of quiet is low: $9.99", "Auto-reload of quiet is suspended"}
     for who, address in off.items():

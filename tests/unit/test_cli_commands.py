@@ -174,3 +174,15 @@ def test_prices_of_an_unknown_model_says_where_to_look() -> None:
     result = run("prices", "claude-opus-99")
     assert result.exit_code == 1
     assert "usage-credits prices --names" in result.stderr
+
+
+def test_a_misspelt_command_is_told_with_the_one_that_was_meant() -> None:
+    answer = run("quer", "SELECT 1")
+    assert answer.exit_code == 2
+    assert "No such command 'quer'. Did you mean 'query'?" in answer.stderr
+
+
+def test_a_month_that_is_none_is_refused_before_anything_is_asked() -> None:
+    answer = run("export", "spend_by_day", "--month", "2026-02", "--month", "26-1")
+    assert answer.exit_code == 2
+    assert "'26-1' is not a month like 2026-01" in answer.stderr

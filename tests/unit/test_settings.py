@@ -24,3 +24,30 @@ def test_more_replicas_in_sync_than_there_are_is_refused_in_a_sentence() -> None
     sentence = sentence_for(raised.value)
     assert sentence is not None
     assert "MIN_INSYNC_REPLICAS=2 is more than REPLICATION_FACTOR=1" in sentence
+
+
+@pytest.mark.parametrize("servers", ["", "kafka", "kafka:abc", "kafka-1:9092,kafka-2", "kafka://kafka:9092"])
+def test_a_broker_that_is_no_host_and_port_is_named(servers: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Settings(kafka_bootstrap_servers=servers)
+    sentence = sentence_for(raised.value)
+    assert sentence is not None
+    assert f"KAFKA_BOOTSTRAP_SERVERS={servers}: " in sentence
+    assert "is not host:port; write kafka-1:9092,kafka-2:9092" in sentence
+
+
+@pytest.mark.parametrize("servers", ["kafka:9092", "kafka-1:9092, kafka-2:9092", "[::1]:9092", "127.0.0.1:0"])
+def test_brokers_may_be_names_and_addresses(servers: str) -> None:
+    assert Settings(kafka_bootstrap_servers=servers).kafka_bootstrap_servers == servers
+
+
+@pytest.mark.parametrize(
+    "url", ["", "clickhouse:8123", "ftp://clickhouse", "http://", "http://default:s3cret@host:port"]
+)
+def test_an_address_that_is_no_server_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Settings(clickhouse_url=url)
+    sentence = sentence_for(raised.value)
+    assert sentence is not None
+    assert "CLICKHOUSE_URL is not the URL of a server" in sentence
+    assert "s3cret" not in sentence

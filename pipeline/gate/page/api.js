@@ -6,25 +6,25 @@ const SENTENCES = {
   csrf: "Your session has changed. Reload the page and try again.",
   too_many_requests: "That was too quick. Wait a moment and try again.",
   not_ready: "The service is starting. Try again in a few seconds.",
-  kafka_away: "The change could not be handed over. Try again in a minute.",
+  kafka_away: "The change could not be submitted. Try again in a minute.",
   no_answer_yet: "No answer yet; the change may still happen. Reload in a minute and look.",
   issuer_away: "The sign-in service does not answer. Try again in a minute.",
   history_away: "Past usage cannot be read at the moment. Try again in a minute.",
-  internal_error: "Something went wrong on our side. Try again; if it stays, tell us the request id.",
+  internal_error: "Something went wrong on our side. Try again; if it keeps happening, tell us the request id.",
   offline: "The service cannot be reached. Check your connection and try again.",
-  requests_disabled: "Your organization does not take requests at the moment. Ask an admin in person.",
-  already_on_premium: "You have a Premium seat already. Ask for usage credits instead.",
-  own_request: "Nobody approves their own request. Ask another admin.",
+  requests_disabled: "Your organization does not accept requests at the moment. Ask an admin in person.",
+  already_on_premium: "You already have a Premium seat. Ask for usage credits instead.",
+  own_request: "You cannot approve your own request. Ask another admin.",
   request_closed: "Somebody else has answered this request already.",
-  unknown_request: "This request is not there any more.",
+  unknown_request: "This request no longer exists.",
   credits_disabled: "Usage credits are off for the organization. An owner has to switch them on first.",
-  not_on_team: "This exists on Enterprise only.",
+  not_on_team: "This is available on Enterprise only.",
   not_on_enterprise: "Enterprise is billed by invoice; there is no balance to buy.",
   amount_not_above_threshold: "The amount to buy must be more than the balance it is bought at.",
   maximum_below_amount: "The monthly maximum must leave room for one reload.",
   amount_is_zero: "The amount must be more than $0.00.",
-  not_a_raise: "For this month only, a limit can be raised, not lowered. Enter more than the limit that holds now.",
-  unknown_member: "This person is not a member any more.",
+  not_a_raise: "For this month only, a limit can be raised, not lowered. Enter more than the current limit.",
+  unknown_member: "This person is no longer a member.",
   closed: "This organization is closed.",
 };
 
@@ -80,7 +80,7 @@ async function call(method, path, body, headers = {}) {
     throw new Problem(0, { code: "offline" });
   }
   if (answer.status === 401) {
-    location.assign("/sign-in?problem=session_over");
+    location.assign(csrfToken === "" ? "/sign-in" : "/sign-in?problem=session_over"); // whoever just arrived had no session
     await new Promise(() => {}); // the page is leaving
   }
   if (answer.status === 204) return null;

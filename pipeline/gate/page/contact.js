@@ -24,13 +24,13 @@ async function edit() {
   byId("contact-digest").hidden = !page.isAdmin || isTeam;
   byId("contact-balance").hidden = !page.isOwner || !isTeam;
   open(dialog, async () => {
-    if (!email.checkValidity()) throw new WrongField(email, "Enter an address such as mia@example.com, or nothing.");
+    if (!email.checkValidity()) throw new WrongField(email, "Enter an address such as mia@example.com, or leave it empty.");
     const changed = await change("PATCH", path, {
       display_name: display_name.value.trim().replace(/\s+/g, " ") || null,
       email: email.value.trim() || null,
       notices: Object.fromEntries(Object.entries(fields).map(([name, box]) => [name, box.checked])),
     });
     page.mergeMember({ ...page.me, display_name: changed.display_name });
-    say(changed.email ? `Mail goes to ${changed.email}.` : "You get no mail.");
+    say(changed.email ? `We will email ${changed.email}.` : "You will get no email.");
   });
 }

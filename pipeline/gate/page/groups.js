@@ -51,7 +51,7 @@ function edit(name) {
   const { tier } = tiers.get(name);
   limitDialog({
     title: `Edit limit: ${tierName(name)} seats`,
-    said: "A member's own limit takes the place of what each member of the group has.",
+    said: "A member's own limit replaces the limit that each member of the group has.",
     set: "Set limit",
     current: tier.limit_usd,
     raised: tier.raised_usd,

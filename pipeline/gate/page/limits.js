@@ -54,8 +54,8 @@ export function show(organization) {
 
 function limitSaid(organization, limit, reached) {
   const month = monthName(organization.month);
-  if (limit === null) return `Month to date, ${month}. Set a limit to bound what all members together can spend.`;
-  if (reached >= 100) return `Month to date, ${month}. The limit is reached: everybody is paused until it is raised or the month ends.`;
+  if (limit === null) return `Month to date, ${month}. Set a limit on what all members together can spend.`;
+  if (reached >= 100) return `Month to date, ${month}. The limit is reached: all members are paused until it is raised or the month ends.`;
   const raised = organization.raised_usd === null ? "" : ` Raised for this month; ${moneyOrUnlimited(organization.limit_usd)} after it.`;
   return `Month to date, ${month} (UTC).${raised}`;
 }
@@ -68,7 +68,7 @@ export async function refresh() {
     const now = drafts.find((draft) => draft.month === page.organization.month);
     const before = drafts.filter((draft) => draft !== now);
     update(byId("draft"), money(now?.exact_usd ?? "0"));
-    byId("draft-said").textContent = `For ${monthName(page.organization.month)}; invoiced when the month is over.`
+    byId("draft-said").textContent = `For ${monthName(page.organization.month)}; invoiced after the month ends.`
       + before.map((draft) => ` ${monthName(draft.month)} is still a draft: ${money(draft.exact_usd)}.`).join("");
   } else {
     reload = await get(`${page.path}/auto-reload`);
@@ -103,7 +103,7 @@ function adjust() {
   const { organization } = page;
   limitDialog({
     title: "Adjust limit",
-    said: "What all members together can spend on usage credits in a month. It takes effect at once.",
+    said: "What all members together can spend on usage credits in a month. A change takes effect at once.",
     set: "Set spend limit",
     current: organization.limit_usd,
     raised: organization.raised_usd,
@@ -124,7 +124,7 @@ function buy() {
   open(dialog, async () => {
     const amount_usd = amountOf(input, { more: true });
     await change("POST", `${page.path}/purchases`, { amount_usd });
-    say(`Billing was asked to collect ${money(amount_usd)}; the balance moves when the payment is confirmed.`);
+    say(`Billing was asked to collect ${money(amount_usd)}; the credits are added when the payment is confirmed.`);
   }, { field: input });
 }
 

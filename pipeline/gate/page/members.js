@@ -47,8 +47,8 @@ export async function refresh() {
   const empty = byId("members-empty");
   empty.hidden = total > 0;
   empty.textContent = view.search === ""
-    ? "No members yet. Add people to the organization, and they show up here."
-    : `Nobody's name or user id contains “${view.search}”. Try fewer letters.`;
+    ? "No members yet. People added to the organization show up here."
+    : `No name or user id contains “${view.search}”. Try fewer letters.`;
   byId("members-count").textContent = total === 0 ? "" : `${count(view.offset + 1)}–${count(view.offset + members.length)} of ${count(total)}`;
   byId("previous").disabled = view.offset === 0;
   byId("next").disabled = next_offset === null;
@@ -111,7 +111,7 @@ function put(known, member) {
   update(spend.firstChild, money(member.spend_usd));
   update(limit.firstChild, moneyOrUnlimited(ownLimit(member)?.limit_usd));
   const binding = member.limits.filter((each) => each.binds).map((each) => limitName(each.reason));
-  limit.lastChild.textContent = binding.length ? `${binding.join(", ")} binds` : "";
+  limit.lastChild.textContent = binding.length ? `${binding.join(", ")} applies` : "";
   const now = status(member);
   if (state.textContent !== now.textContent) fill(state, now);
   if (!more.firstChild && actions(known).length > 0) {
@@ -160,7 +160,7 @@ function edit(at, member) {
   const own = member.limit_usd;
   limitDialog({
     title: `Edit limit: ${member.user_id}`,
-    said: `A limit of their own, in place of what each ${tierName(member.seat_tier)} seat has. Spent this month: ${money(member.spend_usd)}.`,
+    said: `A limit for this member alone; it replaces the limit of each ${tierName(member.seat_tier)} seat. Spent this month: ${money(member.spend_usd)}.`,
     set: "Set limit",
     current: own,
     raised: member.raised_usd,
@@ -169,7 +169,7 @@ function edit(at, member) {
     action: async (body) => {
       const { after } = await change("PUT", `${at}/spend-limit`, body);
       merge(await get(`${page.path}/members/${encodeURIComponent(member.user_id)}`));
-      say(`The limit of ${member.user_id} is ${moneyOrUnlimited(after.raise_usd ?? after.limit_usd ?? after.binding_usd)} now.`);
+      say(`The limit of ${member.user_id} is now ${moneyOrUnlimited(after.raise_usd ?? after.limit_usd ?? after.binding_usd)}.`);
       page.later();
     },
   });

@@ -5,10 +5,10 @@ import { byId, fill, limitName, make, money, moneyOrUnlimited, problem, roleName
 
 const WHY = {
   suspended: "Your organization is suspended. Ask an owner.",
-  not_a_member: "You are not a member of this organization any more.",
-  balance: "Your organization's balance is used up. Credits go on as soon as an owner buys more.",
+  not_a_member: "You are no longer a member of this organization.",
+  balance: "Your organization's balance is used up. Credits resume as soon as an owner buys more.",
   org_limit: "Your organization has reached its spend limit for this month.",
-  tier_limit: "The spend limit of your seat is reached for this month.",
+  tier_limit: "Your seat has reached its spend limit for this month.",
   user_limit: "You have reached your own spend limit for this month.",
 };
 let page;
@@ -27,7 +27,7 @@ export function show(member) {
   fill(byId("mine-why"), ...why(member));
   const facts = [
     ["Month to date", money(member.spend_usd)],
-    ...member.limits.map((limit) => [`${limitName(limit.reason)}${limit.binds ? " (binds)" : ""}`, `${money(limit.spend_usd)} of ${money(limit.limit_usd)}`]),
+    ...member.limits.map((limit) => [`${limitName(limit.reason)}${limit.binds ? " (applies)" : ""}`, `${money(limit.spend_usd)} of ${money(limit.limit_usd)}`]),
     ...(member.limits.length ? [] : [["Limit", moneyOrUnlimited(null)]]),
     ["Seat", tierName(member.seat_tier)],
     ["Role", roleName(member.role)],
@@ -59,7 +59,7 @@ function why(member) {
     return [WHY[first] ?? "", ...(first.endsWith("_limit") ? end : [])];
   }
   return [member.headroom_usd === null
-    ? "Nothing bounds your usage credits this month."
+    ? "No limit applies to your usage credits this month."
     : "You can use this much beyond the usage included with your seat this month."];
 }
 

@@ -93,10 +93,10 @@ const STILL = {
 };
 
 function outcome(request, verb, after) {
-  if (verb === "deny") return `The request of ${request.user_id} is denied.`;
+  if (verb === "deny") return `The request of ${request.user_id} was denied.`;
   const still = (after.still_denied_by ?? []).map((reason) => STILL[reason] ?? reason);
   const granted = after.seat_tier === request.seat_tier
-    ? `The limit of ${request.user_id} is ${money(after.limit_usd)} now.`
-    : `${request.user_id} has a ${tierName(after.seat_tier)} seat now.`;
+    ? `The limit of ${request.user_id} is now ${money(after.limit_usd)}.`
+    : `${request.user_id} now has a ${tierName(after.seat_tier)} seat.`;
   return still.length ? `${granted} They are still paused: ${still.join(", ")}.` : granted;
 }
