@@ -147,8 +147,7 @@ def chaos(seed: int, faults: int) -> None:
     """Break a system of its own with seeded faults.
 
     They hit workers, sink, broker, network and ClickHouse; then all output is checked. Exits with 0 only if the
-    output is that of an undisturbed
-    system. It must be run from a clone of the repository.
+    output is that of an undisturbed system. It must be run from a clone of the repository.
     """
     import subprocess
 
@@ -194,8 +193,7 @@ def price(file: BinaryIO, rejects: BinaryIO | None, book: Path | None) -> None:
     """Price usage events: NDJSON in, priced NDJSON out.
 
     Reads FILE, or stdin. Nothing needs to be running, and no event is too old. Rejected lines say why, in --rejects
-    or on stderr; the exit code
-    is 0 even so.
+    or on stderr; the exit code is 0 even so.
     """
     from pipeline.price_book import load_price_book
     from pipeline.price_lines import write_priced
@@ -334,8 +332,7 @@ def prove(every_seconds: float | None, wait_seconds: float, as_json: bool) -> No
     """Prove that all sums agree, wherever they are kept.
 
     That is in Kafka, in ClickHouse and in the ledger's memory; nothing has to be stopped for it. Exits with 0 only
-    if everything agrees to the last picodollar; otherwise it says what
-    differs first, and where.
+    if everything agrees to the last picodollar; otherwise it says what differs first, and where.
     """
     from pipeline.proof.command import run_prove
 

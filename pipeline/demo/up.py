@@ -97,12 +97,24 @@ async def _give_addresses(settings: Settings, now_micros: int) -> None:
 
 
 def _tell(screen: Console, system: System, with_people: bool) -> None:
-    people = (
-        "northwind, meridian and cinder (Enterprise) and lumen (Team) are registered"
-        if with_people
-        else "no organisation is registered yet; `up --demo` registers four"
+    if with_people:
+        people = "northwind, meridian and cinder (Enterprise) and lumen (Team) are registered"
+        be = "; sign in as nadia, who owns northwind, or as bruno, a member"
+        examples = {
+            "examples/publish.py": "one event, as a product would publish it",
+            "examples/payments.py": "billing's part: pays for lumen's credits",
+        }
+    else:
+        people = "no organisation is registered yet; register one, or start with `up --demo`, which registers four"
+        be = "; once acme is registered, sign in as olive, who owns it"
+        examples = {
+            "examples/register.py acme enterprise olive": "billing's part: registers an organisation",
+            "examples/publish.py acme olive": "one event, as a product would publish it",
+        }
+    width = max(map(len, examples)) + 4
+    tries = "".join(
+        f"  {command_line('python', name)}{'':{width - len(name)}}[dim]# {why}[/]\n" for name, why in examples.items()
     )
-    be = "; sign in as nadia, who owns northwind, or as bruno, a member" if with_people else ""
     settings = system.settings
     mails = f"by {settings.smtp_host}" if settings.smtp_host else f"not sent, but written to {settings.mail_dir}"
     screen.print(
@@ -111,8 +123,7 @@ def _tell(screen: Console, system: System, with_people: bool) -> None:
         "In another terminal:\n\n"
         f"  export KAFKA_BOOTSTRAP_SERVERS={system.settings.kafka_bootstrap_servers}\n"
         f"  export CLICKHOUSE_URL={system.settings.clickhouse_url}\n\n"
-        f"  {command_line('python', 'examples/publish.py')}     [dim]# one event, as a product would publish it[/]\n"
-        f"  {command_line('python', 'examples/payments.py')}    [dim]# billing's part: pays for lumen's credits[/]\n"
+        f"{tries}"
         f"  {command_line('usage-credits', 'query')} 'SELECT * FROM month_to_date_by_member'\n\n"
         f"The gate's API is there too; a token for it: "
         f"{command_line('usage-credits', 'token')} ada --data-dir {system.settings.data_dir}\n"

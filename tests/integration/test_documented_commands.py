@@ -162,6 +162,7 @@ class Clone:
         self.environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(folder / "home"),
+            "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),
             "SMTP_HOST": "127.0.0.1",
             "MAIL_FROM": "usage@example.com",
             "PYTHONPATH": str(ROOT),
