@@ -267,16 +267,17 @@ class Commands:
         }
 
     def _reload_answer(self, org: Organization) -> Wire:
-        """Some are answered at once, some late, some never."""
+        """Some are answered at once, some late, some never; mostly it is what was asked for that was paid."""
         one = self._random.choice(org.reloads[-2:])
         reload_id = one.reload_id if self._random.random() < 0.92 else "no-such-reload"
+        cents = one.amount // 10**10
         if self._random.random() < 0.3:
             return {"command": "report_reload_failed", "reload_id": reload_id, "detail": "card declined"}
         return {
             "command": "report_reload_paid",
             "reload_id": reload_id,
             "payment_id": self._payment_id(org),
-            "amount_usd": _usd(one.amount // 10**10),
+            "amount_usd": _usd(self._random.choice((cents, cents, cents, cents // 2, cents + 300))),
         }
 
     def _buying_and_notice(self, org: Organization) -> Wire:
