@@ -262,8 +262,8 @@ class LedgerMachine:
                 if not isinstance(decoded, BadEvent):
                     self._bill(decoded.org_id)
         counters, fresh, quarantined = self.state.counters, self._fresh, self._quarantined
-        organizations, charge = self.state.organizations, self.charging.charge
-        rows = self.charging.rows
+        charging = self.charging
+        organizations, charge, rows = self.state.organizations, charging.charge, charging.rows
         pieces_before = len(rows)
         self._stages.begin("dedup")
         known = self.identities.look_up(batch.keys)
@@ -295,12 +295,11 @@ class LedgerMachine:
                     _refuse_conflict(event, digest, remembered)
                     counters.duplicates += 1
                     continue
+                # By its own stamp, not by when its chunk began: what begins to run with it goes by no cut.
+                arrived = charging.clock_micros = record.timestamp * 1000
+                first = None
                 if record.headers:
                     arrived, first = arrival_micros(record), self._elsewhere(record, index)
-                    # By its own stamp, not by when its chunk began: what begins to run with it goes by no cut.
-                    self.charging.clock_micros = record.timestamp * 1000
-                else:
-                    arrived, first = record.timestamp * 1000, None
                 if event.corrects is None:
                     fresh[key] = digest + charge(
                         organization, event, occurred, payload, arrived, record.offset, index, first
@@ -313,9 +312,9 @@ class LedgerMachine:
                 raise
             except Exception as error:
                 raise EventFailed(Place("usage", record.offset, index), error) from error
-            if self.charging.events:
-                self._outputs.publish(self.charging.events)
-                self.charging.events.clear()
+            if charging.events:
+                self._outputs.publish(charging.events)
+                charging.events.clear()
         pieces = rows[pieces_before:]
         charged = len(pieces) // 2
         corrected = self._corrected

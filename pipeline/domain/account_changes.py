@@ -269,7 +269,8 @@ def set_user_limit(change: Change, command: SetUserLimit) -> None:
         own = member.limit_in(change.month)
         _refuse_no_raise(each if command.limit_usd is None else command.limit_usd, each if own is None else own)
     change.before = {"user_id": member.user_id, **_limit(member, change.month)}
-    had_own = member.limit_in(change.month) is not None
+    # In a month not begun the one for good binds, whatever a raise says of this month.
+    had_own = member.limit_picousd is not None or member.limit_in(change.month) is not None
     if _set(member, command.limit_usd, change.month, command.this_month_only):
         requests.close(change.state, organization, member.user_id, "limit_given", change.at_micros)
         _own_limit_changed(change, member, had_own)

@@ -96,7 +96,9 @@ def apply(
     """
     organization = state.organizations.get(command.org_id)
     answered = state.answers.get((command.org_id, command.command_id))
-    if answered is not None and at_micros - answered.arrived_at_micros > rules.horizon_micros:
+    # By when records came here, as forgetting goes: by a first arrival it would depend on what is forgotten already.
+    came_micros = max(at_micros, clock_micros)
+    if answered is not None and came_micros - answered.arrived_at_micros > rules.horizon_micros:
         answered = None
     digest = _digest(command)
     if answered is not None and answered.digest == digest and organization is not None:
@@ -106,7 +108,10 @@ def apply(
             raise Refused("command_id_reused", f"command {command.command_id} was given before, with another body")
         _refuse_what_may_not_be(command, organization)
     except Refused as refusal:
-        return [refuse(state, command, refusal.reason, str(refusal), at_micros, digest, answered is None)], "refused"
+        answer = refuse(state, command, refusal.reason, str(refusal), at_micros)
+        if answered is None and organization is not None:
+            _remember(state, command, digest, answer, came_micros)
+        return [answer], "refused"
     if organization is None:
         assert isinstance(command, said.RegisterOrganization)
         organization = Organization(org_id=command.org_id, plan=command.plan)
@@ -119,7 +124,7 @@ def apply(
         COMMANDS[type(command)](change, command)
     except Refused as refusal:
         answer = _refused(command, refusal.reason, str(refusal), answer_seq, at_micros)
-        _remember(state, command, digest, answer, at_micros)
+        _remember(state, command, digest, answer, came_micros)
         state.touch(organization)
         return [*change.events, answer], "refused"
     applied = CommandApplied(
@@ -133,29 +138,18 @@ def apply(
         after=change.after,
     )
     organization.note_stops()
-    _remember(state, command, digest, applied, at_micros)
+    _remember(state, command, digest, applied, came_micros)
     state.tell(organization)
     return [applied, *change.events], "applied"
 
 
-def refuse(
-    state: State,
-    command: Command | CommandHead,
-    reason: str,
-    detail: str,
-    at_micros: int,
-    digest: str = "",
-    remembered: bool = False,
-) -> CommandRefused:
-    """Refuse a command that nothing was changed for; `remembered` if repeating it is to be answered the same."""
+def refuse(state: State, command: Command | CommandHead, reason: str, detail: str, at_micros: int) -> CommandRefused:
+    """Refuse a command that nothing was changed for."""
     organization = state.organizations.get(command.org_id)
     if organization is None:
         return _refused(command, reason, detail, NO_SEQ, at_micros)
     state.touch(organization)
-    answer = _refused(command, reason, detail, organization.next_seq(), at_micros)
-    if remembered:
-        _remember(state, command, digest, answer, at_micros)
-    return answer
+    return _refused(command, reason, detail, organization.next_seq(), at_micros)
 
 
 def forget(state: State, now_micros: int, horizon_micros: int, budget: int) -> None:
@@ -228,7 +222,7 @@ def _refused(command: Command | CommandHead, reason: str, detail: str, org_seq: 
 
 
 def _remember(
-    state: State, command: Command | CommandHead, digest: str, answer: CommandApplied | CommandRefused, at_micros: int
+    state: State, command: Command, digest: str, answer: CommandApplied | CommandRefused, came_micros: int
 ) -> None:
     key = (command.org_id, command.command_id)
     state.answers.pop(key, None)  # one whose time is over makes way, and the new one goes to the end
@@ -236,7 +230,7 @@ def _remember(
         org_id=command.org_id,
         command_id=command.command_id,
         digest=digest,
-        arrived_at_micros=at_micros,
+        arrived_at_micros=came_micros,
         answer=_encode({"type": answer.TYPE, "data": answer.model_dump(mode="json")}),
     )
     state.answers[key] = remembered

@@ -38,7 +38,7 @@ class Charging:
     Attributes:
         rows: of the chunk under way, as JSON lines in pieces: a payload without its last brace, then what was added.
         events: that followed from charges, not yet taken away by the caller.
-        clock_micros: when the last record that came by a detour was stamped here; it arrived earlier.
+        clock_micros: when the record under way was stamped here; one that came by a detour arrived earlier.
     """
 
     def __init__(self, state: State, prices: CompiledPrices, rules: Rules, partition: int) -> None:

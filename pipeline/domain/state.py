@@ -395,7 +395,10 @@ class Organization(Limited):
 
 
 class AnsweredCommand(Cell):
-    """A command's answer, so that repeating it is harmless; `digest` is of its body."""
+    """A command's answer, so that repeating it is harmless; `digest` is of its body.
+
+    `arrived_at_micros` is when its record came here: later than it first arrived, if by a detour.
+    """
 
     __slots__ = ("answer", "arrived_at_micros", "command_id", "digest", "org_id")
     KIND = "command"

@@ -150,7 +150,12 @@ class Histories:
             "occurred_at": text_of(occurred_at),
             "funding": "credits" if self.random.random() < 0.88 else "included",
         }
-        return {**event, **self._counts(org)}
+        return {**event, **self._counts(org), **self._variant(0.12)}
+
+    def _variant(self, share: float) -> Wire:
+        """Some of what makes another price of the same block, or none (R11); some as products write what is usual."""
+        pick = self.random.choice
+        return {name: pick(values) for name, values in VARIANTS.items() if self.random.random() < share}
 
     def _counts(self, org: Organization | None) -> Wire:
         pick = self.random.choice
@@ -197,6 +202,7 @@ class Histories:
         for kind in (*TOKENS, "web_search_requests"):
             if kind in corrected:
                 corrected[kind] = corrected[kind] * factor // 2
+        corrected |= self._variant(0.06)
         if 0.8 < chance < 0.85:
             billing["input_tokens"] = billing.get("input_tokens", 0) + 1
         elif 0.85 < chance < 0.88:
@@ -208,3 +214,8 @@ class Histories:
 
 
 IDENTITY = ("org_id", "event_id", "source", "corrects")
+VARIANTS = {
+    "processing": ("batch", "batch", "standard", None),
+    "speed": ("fast", "fast", "standard", None),
+    "inference_geo": ("us", "us", "us", "global", "not_available", "eu"),
+}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from tests.support.auditor import Auditor
-from tests.support.auditor.basics import DAY, HOUR, Wire, month_of, text_of
+from tests.support.auditor.basics import AHEAD, DAY, HOUR, Wire, month_of, text_of
 from tests.support.auditor.outputs import InvoiceFinalized, Scope
 from tests.support.auditor.state import RANKS, SEAT_TIERS, Organization
 from tests.support.builders import BILLING, OPERATOR, user
@@ -116,8 +116,10 @@ class Commands:
     def _limit(self, org: Organization, scope: Scope) -> Wire:
         chance = self._random.random()
         spend = org.spend(scope, month_of(self._now))
-        limit = None if chance < 0.12 else "0" if chance < 0.17 else self._near(spend)
-        only = {"this_month_only": True} if self._random.random() < 0.2 else {}
+        # Before a month ends, clocks that are ahead spend some of the next one, where this month's raise is none.
+        is_ending = month_of(self._now + AHEAD) != month_of(self._now)
+        limit = None if chance < (0.4 if is_ending else 0.12) else "0" if chance > 0.95 else self._near(spend)
+        only = {"this_month_only": True} if self._random.random() < (0.4 if is_ending else 0.2) else {}
         return {"limit_usd": limit, **only}
 
     def _amount(self, *cents: int) -> str:
@@ -265,16 +267,17 @@ class Commands:
         }
 
     def _reload_answer(self, org: Organization) -> Wire:
-        """Some are answered at once, some late, some never."""
+        """Some are answered at once, some late, some never; mostly it is what was asked for that was paid."""
         one = self._random.choice(org.reloads[-2:])
         reload_id = one.reload_id if self._random.random() < 0.92 else "no-such-reload"
+        cents = one.amount // 10**10
         if self._random.random() < 0.3:
             return {"command": "report_reload_failed", "reload_id": reload_id, "detail": "card declined"}
         return {
             "command": "report_reload_paid",
             "reload_id": reload_id,
             "payment_id": self._payment_id(org),
-            "amount_usd": _usd(one.amount // 10**10),
+            "amount_usd": _usd(self._random.choice((cents, cents, cents, cents // 2, cents + 300))),
         }
 
     def _buying_and_notice(self, org: Organization) -> Wire:

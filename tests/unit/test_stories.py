@@ -173,6 +173,23 @@ def test_a_raise_for_this_month_only_falls_back_at_the_months_end() -> None:
     ]
 
 
+def test_a_limit_taken_away_while_it_is_lifted_for_this_month_leaves_the_seats_limit_in_the_next_one() -> None:
+    """In May the seat's limit binds before and after; in June, of which a clock ahead spent some, it comes to bind."""
+    ledger = limited(tier_limit("20"), user_limit("10"))
+    nearly = later(JUNE_BEGINS, minutes=-1)
+    ledger.commands(user_limit(None, command_id="lift", this_month_only=True), at=nearly)
+    ledger.usage(searches("a", 2_500, occurred_at=JUNE_BEGINS), at=nearly)
+    ledger.commands(user_limit(None), at=nearly)
+    own, seats = MemberScope(user_id="ann"), MemberScope(user_id="ann", seat_tier="standard")
+    assert [(type(told), told.scope, told.month) for told in ledger.limit_events] == [
+        (LimitBreached, own, JUNE),
+        (LimitBreached, seats, JUNE),
+        (LimitResumed, own, JUNE),
+    ]
+    ledger.usage(searches("b", 1, occurred_at=JUNE_BEGINS), at=JUNE_BEGINS)
+    assert after_pause(ledger)["b"] is True
+
+
 @pytest.mark.parametrize(
     ("usd", "outcome"), [("4.99", CommandRefused), ("5", CommandRefused), ("5.01", CommandApplied)]
 )

@@ -80,11 +80,12 @@ def _confirm_payment(org: Organization, now: int, command: Wire) -> None:
 
 
 def _reload_paid(org: Organization, now: int, command: Wire) -> None:
+    amount = picousd(command["amount_usd"])
     for one in org.reloads:
         if one.reload_id == command["reload_id"]:
-            one.status = "paid"
+            one.status, one.amount = "paid", amount
     cause = ("reload", command["reload_id"])
-    purchased(org, now, picousd(command["amount_usd"]), command["payment_id"], cause)
+    purchased(org, now, amount, command["payment_id"], cause)
 
 
 def _reload_failed(org: Organization, now: int, command: Wire) -> None:

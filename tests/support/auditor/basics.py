@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import cache, lru_cache
+from math import prod
 from typing import Any
 
 import xxhash
@@ -17,18 +18,19 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 
-# List prices in picodollars per token, in the order of TOKENS. Standard variant only, from 2026-03-13 on.
+# List prices in picodollars per token, in the order of TOKENS, from 2026-03-13 on; batch, fast and US are factors.
 PRICES = {
     "claude-opus-4-6": (5_000_000, 25_000_000, 500_000, 6_250_000, 10_000_000),
     "claude-haiku-4-5": (1_000_000, 5_000_000, 100_000, 1_250_000, 2_000_000),
     "claude-sonnet-4-6": (3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000),
 }
 SEARCH = 10 * PICO // 1_000
-# The first days of their blocks. All of a model's ask the same for what is standard.
+FACTORS = {"batch": Fraction(1, 2), "fast": Fraction(6), "us": Fraction(11, 10)}
+# Their blocks by the first day, and which factors each lists (R11).
 BLOCKS = {
-    "claude-opus-4-6": ("2026-03-13", "2026-06-29"),
-    "claude-haiku-4-5": ("2025-10-01",),
-    "claude-sonnet-4-6": ("2026-03-13",),
+    "claude-opus-4-6": {"2026-03-13": {"batch", "fast", "us"}, "2026-06-29": {"batch", "us"}},
+    "claude-haiku-4-5": {"2025-10-01": {"batch"}},
+    "claude-sonnet-4-6": {"2026-03-13": {"batch", "us"}},
 }
 ALIASES = {"anthropic/claude-opus-4-6": "claude-opus-4-6", "claude-haiku-4-5-20251001": "claude-haiku-4-5"}
 
@@ -76,7 +78,8 @@ def cost(facts: Wire) -> int | str:
     """Picodollars, or why there is no price."""
     if model_of(facts) not in PRICES:
         return "unknown_model"
-    if any(facts[name] != usual for name, usual in VARIANT.items()):
+    variant = variant_of(facts)
+    if not {*variant} <= BLOCKS[model_of(facts)][block_of(facts)] or {*variant} >= {"batch", "fast"}:
         return "unpriced"
     return sum(facts[kind] * rate for kind, rate in rates_of(price_id_of(facts)).items())
 
@@ -85,15 +88,28 @@ def model_of(facts: Wire) -> str:
     return ALIASES.get(facts["model"], facts["model"])
 
 
+def block_of(facts: Wire) -> str:
+    day = text_of(facts["occurred_at"])[:10]
+    return max(first for first in BLOCKS[model_of(facts)] if first <= day)
+
+
+def variant_of(facts: Wire) -> list[str]:
+    """What is not as usual, in the order of a price id."""
+    return [facts[name] for name, usual in VARIANT.items() if facts[name] != usual]
+
+
 def price_id_of(facts: Wire) -> str:
     """R12."""
-    model, day = model_of(facts), text_of(facts["occurred_at"])[:10]
-    return f"{model}@{max(first for first in BLOCKS[model] if first <= day)}"
+    return "+".join([f"{model_of(facts)}@{block_of(facts)}", *variant_of(facts)])
 
 
+@cache
 def rates_of(price_id: str) -> dict[str, int]:
-    """Picodollars by what is counted, in the order of R9."""
-    return dict(zip(COUNTED, (*PRICES[price_id.partition("@")[0]], SEARCH), strict=True))
+    """Picodollars by what is counted, in the order of R9; a factor is one of tokens alone."""
+    block, *variant = price_id.split("+")
+    rates = [rate * prod(map(FACTORS.__getitem__, variant)) for rate in PRICES[block.partition("@")[0]]]
+    assert all(Fraction(rate).denominator == 1 for rate in rates), price_id
+    return dict(zip(COUNTED, (*map(int, rates), SEARCH), strict=True))
 
 
 def billing_facts(wire: Wire) -> Wire:

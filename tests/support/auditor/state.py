@@ -242,7 +242,7 @@ class Organization:
                 found.status = "closed"
 
     def reloads_of_month(self, at: int) -> int:
-        """What was asked for this month and has not failed (R5)."""
+        """What was asked for this month and has not failed, or was paid (R5)."""
         return sum(
             one.amount for one in self.reloads if month_of(one.asked_at) == month_of(at) and one.status != "failed"
         )
