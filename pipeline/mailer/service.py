@@ -8,6 +8,7 @@ Source: docs/rules.md R37, R37a; docs/decisions/0016-contacts-and-mail.md.
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
@@ -16,6 +17,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaError
+from prometheus_client import Counter
 
 from client.following import StatusFollower
 from pipeline.contacts import ContactFollower
@@ -32,6 +34,8 @@ from schemas.mails import MailOutcome, Outcome
 from schemas.notifications import RequestsDigest
 
 logger = logging.getLogger(__name__)
+
+ERRORS = Counter("mailer_errors", "Tries of a mail that failed by a bug of ours; it is tried again, others go on")
 
 _POLL_SECONDS = 0.25
 _TURN_SECONDS = 5.0
@@ -269,6 +273,15 @@ class _Mailer:
             self._refusals += 1
             self._away_until = time.monotonic() + wait_seconds
             logger.warning("no mail by %s: %s; again in %.0f s", self._outlet.name, away, wait_seconds)
+            return
+        except Exception as error:
+            # A bug costs its mail, not those behind it: a mended mailer may still send it.
+            ERRORS.inc()
+            self._queue.put_off(mail, time.monotonic())
+            # Where it happened, and not what was said: that may hold the address.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("%s: %s, a bug; again later\n%s", _named(mail), type(error).__name__, where)
+            await self._outlet.close()
             return
         self._refusals = 0
         logger.info("%s: %s", _named(mail), outcome if code is None else f"{outcome} with {code}")
