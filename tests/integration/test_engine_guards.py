@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import time
 from typing import Any
 
 import pytest
@@ -111,6 +112,41 @@ async def test_a_transaction_against_a_clock_that_is_off_is_not_committed(settin
             await transactions.close()
         await topics.catch_up()
         assert topics.journal(0) == []
+
+
+async def test_a_clock_that_was_wrong_and_was_set_right_again_moves_no_ledger_time(
+    settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the commit it is right; an hour that has not been must not close a month all the same."""
+
+    class Silent(Toy):
+        """One that writes nothing in a quiet moment: time goes on in memory alone."""
+
+        def idle(self, now_micros: int) -> Effects:
+            return Effects()
+
+    right, noted = time.time_ns, Noted()
+    async with cluster(settings) as topics:
+        engine = Engine(settings, lambda number, ids: Silent(number, ids, PARTITIONS), answer, observer=noted)
+        working = asyncio.create_task(engine.run())
+        try:
+            ahead_micros = right() // 1_000 + 3_000 * 10**6
+            monkeypatch.setattr(time, "time_ns", lambda: right() + 3_600 * 10**9)
+            await until(lambda: is_beyond(engine, ahead_micros))
+            monkeypatch.setattr(time, "time_ns", right)
+            await topics.send(["org-1 e1 1"])
+            await until(lambda: working.done() or bool(noted.commits))
+        finally:
+            await engine.stop()
+        assert noted.commits == []
+        with pytest.raises(ClockRefused, match=r"clock is \+\d+\.\d s off"):
+            await working
+
+
+def is_beyond(engine: Engine, micros: int) -> bool:
+    """Whether the ledger time of all partitions is."""
+    works = [partition._ownership for partition in engine.partitions.values()]
+    return len(works) == PARTITIONS and all(work is not None and work.now_micros > micros for work in works)
 
 
 async def test_a_record_hidden_by_an_open_transaction_is_not_taken_for_the_end(settings: EngineSettings) -> None:
