@@ -4,20 +4,22 @@ import asyncio
 import logging
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.embedded.ports import free_port
 from pipeline.engine.contract import Chunk, Effects
 from pipeline.engine.engine import Engine
+from pipeline.engine.identity import pack
 from pipeline.engine.inputs import Inputs
 from pipeline.engine.journal import EngineCell, encode_cell, encode_journal
-from pipeline.engine.partition import WorkerFailed
+from pipeline.engine.partition import Partition, WorkerFailed
 from pipeline.engine.partitioning import partition_of
 from pipeline.engine.preflight import Refused, cluster_when_ready
 from pipeline.engine.settings import EngineSettings
@@ -331,6 +333,38 @@ async def test_input_that_retention_took_before_it_was_read_halts_its_partition(
             await until(lambda: bool(noted.halts))
         assert list(noted.halts) == [2]
         assert "usage-events-2 was read up to 2 and begins at 4: Kafka deleted" in str(noted.halts[2])
+
+
+async def test_identities_that_retention_takes_while_they_are_read_back_cost_a_claim_and_no_more(
+    settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are too old to be asked for; only the reading has to begin again."""
+    seen, noted = TopicPartition(settings.topic("seen-ids"), 2), Noted()
+
+    async def delete() -> None:
+        admin = AIOKafkaAdminClient(**settings.kafka)
+        await admin.start()
+        try:
+            await admin.delete_records({seen: RecordsToDelete(before_offset=3)})
+        finally:
+            await admin.close()
+
+    def delete_once(partition: Partition) -> None:
+        """Between the question where they begin and the first fetch."""
+        monkeypatch.undo()
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(asyncio.run, delete()).result()
+
+    async with cluster(settings):
+        async with AIOKafkaProducer(**settings.kafka) as producer:
+            for number in range(5):
+                (value,) = pack({bytes([number] * 16): bytes(12)}, time.time_ns() // 1_000)
+                await producer.send_and_wait(seen.topic, value, partition=seen.partition)
+        monkeypatch.setattr(Partition, "_is_alive", delete_once)
+        async with running(changed(settings, session_timeout_seconds=2.0), noted):
+            await until(lambda: bool(noted.halts) or 2 in {commit.partition for commit in noted.commits})
+    assert noted.halts == {}
+    assert [type(failure) for failure in noted.failures] == [OffsetOutOfRangeError]
 
 
 LEFT = EngineCell(mode="live", partitions=PARTITIONS, usage=3, commands=0, seq=1, seen_to=1)
