@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from pipeline.engine.clients import close_consumer
 from pipeline.errors import Mendable
 from pipeline.settings import Settings
 
@@ -133,7 +134,7 @@ async def consumer(settings: Settings, isolation_level: str) -> AsyncIterator[An
         await started.start()
         yield started
     finally:
-        await started.stop()
+        await close_consumer(started, "a reader")
 
 
 def places(settings: Settings, topic_names: Iterable[str], partitions: Iterable[int]) -> list[TopicPartition]:

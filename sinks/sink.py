@@ -146,7 +146,9 @@ class _Sink:
         finally:
             try:
                 await self._consumer.stop()
-            except KafkaError as error:  # the broker it would have told is away; the group finds out by itself
+            except (KafkaError, asyncio.CancelledError) as error:
+                # The broker it would have told is away: the group finds out by itself. Where a fetch waits to be tried
+                # again, aiokafka ends this as if we were cancelled.
                 logger.warning("the group was not told that this sink ends: %r", error)
 
     async def _join(self) -> None:

@@ -21,6 +21,7 @@ from prometheus_client import Counter
 
 from client.following import StatusFollower
 from pipeline.contacts import ContactFollower
+from pipeline.engine.clients import close_consumer
 from pipeline.mailer.letters import letter_of
 from pipeline.mailer.memory import Memory
 from pipeline.mailer.message import message_of
@@ -107,8 +108,7 @@ class _Mailer:
         with suppress(KafkaError):
             await self._memory.close()
         if self._consumer is not None:
-            with suppress(KafkaError):
-                await self._consumer.stop()
+            await close_consumer(self._consumer, "the membership of the group")
 
     # The group: who has which partitions.
 
@@ -131,7 +131,7 @@ class _Mailer:
         try:
             await consumer.start()
         except BaseException:
-            await consumer.stop()
+            await close_consumer(consumer, "the membership of the group")
             raise
         self._consumer = consumer
         topics = [settings.topic_prefix + topic.name for topic in (NOTIFICATIONS, LIMIT_BREACHES)]
