@@ -36,7 +36,7 @@ from schemas.notifications import RequestsDigest
 
 logger = logging.getLogger(__name__)
 
-ERRORS = Counter("mailer_errors", "Tries of a mail that failed by a bug of ours; it is tried again, others go on")
+ERRORS = Counter("mailer_errors", "Notices that could not be read, and tries of a mail that failed by a bug of ours")
 
 _POLL_SECONDS = 0.25
 _TURN_SECONDS = 5.0
@@ -207,17 +207,20 @@ class _Mailer:
         until_seconds = record.timestamp / 1_000 + self._settings.mail_hours * 3_600
         if until_seconds < time.time():
             return
+        offset = record.offset
         try:
             notice = notice_of(msgspec.json.decode(record.value))
-        except (ValueError, KeyError, TypeError) as error:
+            if notice is not None and isinstance(notice.event, RequestsDigest) and notice.event.parts > 1:
+                notice, offset = self._digest(place, notice, offset)
+            readers = [] if notice is None else notice.readers(self._status.copy)
+        except Exception as error:
+            # It costs its own readers a mail, and not everybody all of theirs.
+            ERRORS.inc()
             logger.error("%s[%d] offset %d is passed over: %s", *place, record.offset, type(error).__name__)
             return
-        offset = record.offset
-        if notice is not None and isinstance(notice.event, RequestsDigest) and notice.event.parts > 1:
-            notice, offset = self._digest(place, notice, offset)
         if notice is None:
             return
-        mails = [Mail(notice, user_id, place, offset, until_seconds) for user_id in notice.readers(self._status.copy)]
+        mails = [Mail(notice, user_id, place, offset, until_seconds) for user_id in readers]
         self._queue.add([mail for mail in mails if not self._memory.has(mail.mail_id)], time.monotonic())
 
     def _digest(self, place: TopicPartition, notice: Notice, offset: int) -> tuple[Notice | None, int]:

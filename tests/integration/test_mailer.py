@@ -13,9 +13,12 @@ import pytest
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.mailer.folder import Folder
 from pipeline.mailer.service import ERRORS, run_mailer
+from pipeline.publisher import Outgoing, publish
 from pipeline.settings import Settings
+from pipeline.topics import CREDIT_STATUS
 from schemas.contacts import Notices
 from schemas.instants import MICROS_PER_HOUR
+from schemas.status import MemberStatus
 from tests.support.gate_world import process
 from tests.support.mail_world import MailWorld, mail_world, texts_of
 from tests.support.notices import (
@@ -268,7 +271,7 @@ class Stumbling(Folder):
         await super().send(message, address)
 
 
-async def test_a_bug_with_one_mail_costs_no_other(
+async def test_a_bug_with_one_notice_or_one_mail_costs_no_other(
     kafka: EmbeddedKafka, server_dir: Path, fresh_name: Callable[[str], str], caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings(
@@ -282,7 +285,10 @@ async def test_a_bug_with_one_mail_costs_no_other(
     async with mail_world(settings) as world:
         for user_id in ("a-odd", "b-plain"):
             world.member("acme", user_id, "owner")
-        await world.tell(breach("acme"), balance_low("acme"))
+        newer = MemberStatus(org_id="newer", org_seq=1, user_id="eve", role="owner")
+        value = newer.value().replace(b'"owner"', b'"a role of a newer program"')
+        await publish(world.settings, [Outgoing(CREDIT_STATUS.name, newer.key(), value, 0, 0)])
+        await world.tell(breach("newer"), breach("acme"), balance_low("acme"))
         stop = asyncio.Event()
         outlet = Stumbling(folder, Address("", "usage", "example.com"))
         running = asyncio.create_task(run_mailer(world.settings, outlet, stop))
@@ -292,7 +298,8 @@ async def test_a_bug_with_one_mail_costs_no_other(
         await running
         # It has not ended: a mended mailer sends it, if it comes before it is too old.
         assert [(mail["user_id"], mail["outcome"]) for mail in await world.remembered()] == [("b-plain", "sent")] * 2
-    assert ERRORS._value.get() - before >= 2
+    assert ERRORS._value.get() - before >= 3
+    assert "limit-breaches[0] offset 0 is passed over: ValidationError" in caplog.text
     assert "to a-odd of acme: RuntimeError, a bug; again later" in caplog.text
     assert "in send" in caplog.text
     assert "a-odd@" not in caplog.text
