@@ -110,7 +110,7 @@ class TopicFollower(ABC):
                 logger.warning("%s: %s; %s", self._topic, error or type(error).__name__, again)
                 await asyncio.sleep(_AGAIN_SECONDS)
             finally:
-                await consumer.stop()
+                await _stop(consumer)
 
     async def _read(self, consumer: Any) -> None:
         places = sorted(consumer.assignment())
@@ -144,6 +144,14 @@ class TopicFollower(ABC):
                     where = f"{self._topic}[{record.partition}] offset {record.offset}"
                     logger.error("%s is passed over: %s", where, error)
             await asyncio.sleep(0)  # whoever asks meanwhile is answered
+
+
+async def _stop(consumer: Any) -> None:
+    # A task of its own: where a fetch waits to be tried again, aiokafka ends this as if we were cancelled.
+    stopping = asyncio.create_task(consumer.stop())
+    await asyncio.wait({stopping})
+    if stopping.cancelled() or stopping.exception() is not None:
+        await consumer._client.close()  # and leaves this open
 
 
 class StatusFollower(TopicFollower):

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,11 +48,6 @@ def sentence_for(error: BaseException) -> str | None:
     return None
 
 
-def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", url)
-
-
 def quiet_libraries() -> None:
     """Let clients that retry keep it to themselves: we say in a sentence what they would say in twenty."""
     for name in ("aiokafka", "clickhouse_connect", "urllib3", "kafka", "asyncio"):
@@ -82,6 +76,7 @@ def _why_not_let_in() -> str | None:
 
 def _clickhouse() -> str:
     from pipeline.settings import Settings
+    from sinks.clickhouse import without_password
 
     return without_password(Settings().clickhouse_url)
 

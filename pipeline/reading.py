@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from pipeline.engine.clients import close_consumer
 from pipeline.errors import Mendable
 from pipeline.settings import Settings
 
@@ -87,10 +88,12 @@ class Reader:
                 self._reading.resume(*ends)
                 return
             for place, records in (await self._reading.getmany(*left, timeout_ms=_POLL_MILLIS)).items():
-                if records[-1].offset < ends[place]:
-                    yield records
-                elif wanted := [record for record in records if record.offset < ends[place]]:
+                wanted = records
+                if records[-1].offset >= ends[place]:
+                    # Back, also where nothing of it is wanted: what lies behind the end is for the next reading.
                     self._reading.seek(place, ends[place])
+                    wanted = [record for record in records if record.offset < ends[place]]
+                if wanted:
                     yield wanted
 
     async def record_at(self, place: TopicPartition, offset: int) -> Record | None:
@@ -131,7 +134,7 @@ async def consumer(settings: Settings, isolation_level: str) -> AsyncIterator[An
         await started.start()
         yield started
     finally:
-        await started.stop()
+        await close_consumer(started, "a reader")
 
 
 def places(settings: Settings, topic_names: Iterable[str], partitions: Iterable[int]) -> list[TopicPartition]:

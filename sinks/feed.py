@@ -71,8 +71,8 @@ class Feed:
             return 0
         return max(0.0, self._due - monotonic())
 
-    async def flush(self, clickhouse: ClickHouse) -> dict[int, int]:
-        """Insert the block; the offsets behind it, per partition. The steps: sinks/README.md.
+    async def flush(self, clickhouse: ClickHouse) -> None:
+        """Insert the block. The steps: sinks/README.md.
 
         Raises:
             Away: part of it may be stored: take over again, and read from what is then stored.
@@ -81,7 +81,7 @@ class Feed:
         """
         claim, progress, block = self._claim, self._progress, self._block
         if not block or claim is None or progress is None:
-            return {}
+            return
         # Where nothing was stored before, each row must be written; elsewhere those beyond the mark are.
         all_new = all(record.offset >= progress.stored[record.partition].seen_to for record in block)
         rows, started = self._rows, monotonic()
@@ -100,7 +100,6 @@ class Feed:
         metrics.stored(self._table.name, rows, min(record.timestamp for record in block), monotonic() - started)
         if self._block is block:  # not if a rebalance took it away meanwhile
             self._forget_block()
-        return {record.partition: record.offset + 1 for record in block}
 
     def _forget_block(self) -> None:
         self._block: list[Record] = []

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError, NoOffsetForPartitionError
 
 from sinks import metrics
 from sinks.clickhouse import ClickHouse, literal
@@ -110,6 +110,7 @@ class _Sink:
         self._holding = False
         self._told_at = 0.0
         self._told: set[TopicPartition] = set()
+        self._left: dict[TopicPartition, int] = {}  # the group's offsets, as last committed
 
     async def start(self, stop: asyncio.Event) -> bool:
         """Wait for both stores, migrate, join the group; False if stopped before that."""
@@ -141,10 +142,13 @@ class _Sink:
                 except (Away, Fenced, KafkaError) as error:
                     await self._back_off(error, stop)
             await self._flush_rest()
+            await self._leave_offsets()
         finally:
             try:
                 await self._consumer.stop()
-            except KafkaError as error:  # the broker it would have told is away; the group finds out by itself
+            except (KafkaError, asyncio.CancelledError) as error:
+                # The broker it would have told is away: the group finds out by itself. Where a fetch waits to be tried
+                # again, aiokafka ends this as if we were cancelled.
                 logger.warning("the group was not told that this sink ends: %r", error)
 
     async def _join(self) -> None:
@@ -154,7 +158,8 @@ class _Sink:
             enable_auto_commit=False,
             # Rows of aborted transactions must not be seen.
             isolation_level="read_committed",
-            auto_offset_reset="earliest",
+            # Where a log is made anew or loses its end, to begin again would store rows twice: a claim finds that out.
+            auto_offset_reset="none",
             partition_assignment_strategy=[RangePartitionAssignor],
             session_timeout_ms=self._config.session_timeout_ms,
             heartbeat_interval_ms=min(1_000, self._config.session_timeout_ms // 3),
@@ -213,7 +218,10 @@ class _Sink:
     async def _take(self) -> None:
         """Put what has arrived into blocks, and insert those that are due."""
         wait = min([_POLL_SECONDS, *(feed.seconds_until_due for feed in self._feeds.values())])
-        arrived = await self._consumer.getmany(timeout_ms=int(wait * 1000))
+        try:
+            arrived = await self._consumer.getmany(timeout_ms=int(wait * 1000))
+        except NoOffsetForPartitionError:
+            return  # it was just assigned; where to read on, the claim will say
         if not self._holding:
             return  # read under a claim that is gone; the next one seeks back
         for at, records in arrived.items():
@@ -237,24 +245,36 @@ class _Sink:
         for at in self._told - held:  # another's by now
             metrics.LAG_RECORDS.remove(at.topic, str(at.partition))
         self._told = held
-        with suppress(IllegalStateError, AssertionError):  # a rebalance came between
-            for at in held:
-                end = self._consumer.last_stable_offset(at)
-                first_left = self._feeds[at.topic].first_offsets.get(at.partition)
-                stored = first_left if first_left is not None else await self._consumer.position(at)
-                metrics.LAG_RECORDS.labels(at.topic, at.partition).set(max(0, (end or 0) - stored))
+        for at, stored in (await self._leave_offsets()).items():
+            end = self._consumer.last_stable_offset(at) if at in self._consumer.assignment() else None
+            metrics.LAG_RECORDS.labels(at.topic, at.partition).set(max(0, (end or 0) - stored))
+
+    async def _leave_offsets(self) -> Mapping[TopicPartition, int]:
+        """Commit up to where all is stored; the positions, since behind the last record lies its transaction's marker.
+
+        For lag monitors; nothing is read back from it but after Kafka deleted records (resume_offset).
+        """
+        rebalances = self._rebalances
+        try:
+            stored = {at: await self._stored_to(at) for at in self._consumer.assignment() if self._holding}
+            if rebalances != self._rebalances:
+                return {}
+            if stored and stored != self._left:
+                await self._consumer.commit(stored)
+                self._left = stored
+        except (KafkaError, AssertionError) as error:  # or a rebalance came between
+            logger.debug("group offsets not committed: %r", error)
+            return {}
+        return stored
+
+    async def _stored_to(self, at: TopicPartition) -> int:
+        first_left = self._feeds[at.topic].first_offsets.get(at.partition)
+        return first_left if first_left is not None else int(await self._consumer.position(at))
 
     async def _flush(self, feed: Feed) -> bool:
         """Insert the block of a feed; False if the partitions were taken away meanwhile."""
-        offsets = await feed.flush(self._clickhouse)
+        await feed.flush(self._clickhouse)
         self._failures = 0
-        if not self._holding or not offsets:
-            return self._holding
-        # For lag monitors; nothing is read back from it but after Kafka deleted records (resume_offset).
-        try:
-            await self._consumer.commit({TopicPartition(feed.topic, p): offset for p, offset in offsets.items()})
-        except (KafkaError, IllegalStateError) as error:
-            logger.debug("group offsets not committed: %r", error)
         return self._holding
 
     async def _flush_rest(self) -> None:

@@ -54,7 +54,7 @@ from schemas.dead_letters import Origin, Reason
 
 log = logging.getLogger(__name__)
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 GROUP_EVENTS = 500
 MAX_CHUNK_EVENTS = 5_000
 MAX_ADVANCE_BYTES = 50_000

@@ -24,6 +24,9 @@ class Inputs:
     """Both inputs of a partition, read by `assign()`, so that no rebalance can disturb a fetch.
 
     A buffer that is full is not asked for more: that is the back-pressure.
+
+    Attributes:
+        believed_micros: the latest that our clock said and a buffer's floor was raised to.
     """
 
     def __init__(self, settings: EngineSettings, partition: int, consumer: AIOKafkaConsumer, ends: Ends) -> None:
@@ -35,6 +38,7 @@ class Inputs:
         }
         self._drained_checked = float("-inf")
         self._ends_at_claim: Mapping[TopicPartition, int] = {}
+        self.believed_micros = 0
         self.usage = InputBuffer("usage", 0)
         self.commands = InputBuffer("commands", 0)
 
@@ -119,6 +123,7 @@ class Inputs:
             tp = self._tps[buffer.name]
             if await self._consumer.position(tp) >= ends[tp]:
                 buffer.floor_micros = max(buffer.floor_micros, asked_micros)
+                self.believed_micros = max(self.believed_micros, asked_micros)
 
     async def waiting(self) -> dict[Input, Waiting]:
         """What is not processed yet, as far as the last fetch told; asks no broker."""

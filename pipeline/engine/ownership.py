@@ -140,7 +140,8 @@ class Ownership:
         started = time.monotonic()
         self.in_transaction = True
         try:
-            ends = await self.transactions.commit(writes, journal if self.settings.mode == "live" else None)
+            clock = journal if self.settings.mode == "live" else None
+            ends = await self.transactions.commit(writes, clock, self.inputs.believed_micros // 1_000)
         finally:
             self.in_transaction = False
         seconds = time.monotonic() - started

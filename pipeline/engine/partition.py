@@ -18,7 +18,6 @@ from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
-    OffsetOutOfRangeError,
     RecordListTooLargeError,
     RecordTooLargeError,
     TopicAuthorizationFailedError,
@@ -40,13 +39,13 @@ from pipeline.engine.transaction import Transactions
 
 log = logging.getLogger(__name__)
 
-# Kafka refuses what we wrote, or no longer has what we must read: trying again would change nothing.
+# Kafka refuses what we wrote, or does not let us: trying again would change nothing. Input that is gone is an invariant
+# broken (inputs.py); identities that retention takes while they are read back are not, and the next claim is past them.
 _HALTING = (
     InvariantBroken,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
     RecordTooLargeError,
-    OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
 )
 # aiokafka asserts the states of a transaction: a failed assertion there is a failed transaction.

@@ -65,11 +65,14 @@ class Transactions:
             for topic in self._settings.all_topics:
                 await self._producer.partitions_for(topic)
 
-    async def commit(self, writes: Writes, clock: TopicPartition | None) -> dict[TopicPartition, int]:
+    async def commit(
+        self, writes: Writes, clock: TopicPartition | None, believed_ms: int = 0
+    ) -> dict[TopicPartition, int]:
         """Write everything or nothing.
 
         Args:
             clock: the partition (of a topic that takes the broker's time) by whose stamp our clock is checked.
+            believed_ms: the latest that our clock said and ledger time may rest on; it may have been set back since.
 
         Returns:
             The offset after the last record, of each partition written to.
@@ -85,7 +88,7 @@ class Transactions:
         await self._producer.begin_transaction()
         try:
             async with asyncio.timeout(self._settings.transaction_timeout_seconds):
-                sent_ms = time.time_ns() // 1_000_000
+                sent_ms = max(believed_ms, time.time_ns() // 1_000_000)
                 # Each result is awaited before the commit: aiokafka commits although one of the produces failed.
                 stored = await asyncio.gather(*(self._send(tp, items) for tp, items in writes.items()))
                 if clock is not None:

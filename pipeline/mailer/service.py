@@ -8,6 +8,7 @@ Source: docs/rules.md R37, R37a; docs/decisions/0016-contacts-and-mail.md.
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
@@ -16,9 +17,11 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaError
+from prometheus_client import Counter
 
 from client.following import StatusFollower
 from pipeline.contacts import ContactFollower
+from pipeline.engine.clients import close_consumer
 from pipeline.mailer.letters import letter_of
 from pipeline.mailer.memory import Memory
 from pipeline.mailer.message import message_of
@@ -32,6 +35,8 @@ from schemas.mails import MailOutcome, Outcome
 from schemas.notifications import RequestsDigest
 
 logger = logging.getLogger(__name__)
+
+ERRORS = Counter("mailer_errors", "Notices that could not be read, and tries of a mail that failed by a bug of ours")
 
 _POLL_SECONDS = 0.25
 _TURN_SECONDS = 5.0
@@ -103,8 +108,7 @@ class _Mailer:
         with suppress(KafkaError):
             await self._memory.close()
         if self._consumer is not None:
-            with suppress(KafkaError):
-                await self._consumer.stop()
+            await close_consumer(self._consumer, "the membership of the group")
 
     # The group: who has which partitions.
 
@@ -127,7 +131,7 @@ class _Mailer:
         try:
             await consumer.start()
         except BaseException:
-            await consumer.stop()
+            await close_consumer(consumer, "the membership of the group")
             raise
         self._consumer = consumer
         topics = [settings.topic_prefix + topic.name for topic in (NOTIFICATIONS, LIMIT_BREACHES)]
@@ -203,17 +207,20 @@ class _Mailer:
         until_seconds = record.timestamp / 1_000 + self._settings.mail_hours * 3_600
         if until_seconds < time.time():
             return
+        offset = record.offset
         try:
             notice = notice_of(msgspec.json.decode(record.value))
-        except (ValueError, KeyError, TypeError) as error:
+            if notice is not None and isinstance(notice.event, RequestsDigest) and notice.event.parts > 1:
+                notice, offset = self._digest(place, notice, offset)
+            readers = [] if notice is None else notice.readers(self._status.copy)
+        except Exception as error:
+            # It costs its own readers a mail, and not everybody all of theirs.
+            ERRORS.inc()
             logger.error("%s[%d] offset %d is passed over: %s", *place, record.offset, type(error).__name__)
             return
-        offset = record.offset
-        if notice is not None and isinstance(notice.event, RequestsDigest) and notice.event.parts > 1:
-            notice, offset = self._digest(place, notice, offset)
         if notice is None:
             return
-        mails = [Mail(notice, user_id, place, offset, until_seconds) for user_id in notice.readers(self._status.copy)]
+        mails = [Mail(notice, user_id, place, offset, until_seconds) for user_id in readers]
         self._queue.add([mail for mail in mails if not self._memory.has(mail.mail_id)], time.monotonic())
 
     def _digest(self, place: TopicPartition, notice: Notice, offset: int) -> tuple[Notice | None, int]:
@@ -269,6 +276,15 @@ class _Mailer:
             self._refusals += 1
             self._away_until = time.monotonic() + wait_seconds
             logger.warning("no mail by %s: %s; again in %.0f s", self._outlet.name, away, wait_seconds)
+            return
+        except Exception as error:
+            # A bug costs its mail, not those behind it: a mended mailer may still send it.
+            ERRORS.inc()
+            self._queue.put_off(mail, time.monotonic())
+            # Where it happened, and not what was said: that may hold the address.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("%s: %s, a bug; again later\n%s", _named(mail), type(error).__name__, where)
+            await self._outlet.close()
             return
         self._refusals = 0
         logger.info("%s: %s", _named(mail), outcome if code is None else f"{outcome} with {code}")

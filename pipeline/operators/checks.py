@@ -14,7 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from pipeline.engine.restore import last_line
-from pipeline.errors import Mendable, without_password
+from pipeline.errors import Mendable
 from pipeline.gate.server import is_loopback
 from pipeline.kafka_access import why_not_let_in
 from pipeline.price_book import load_price_book
@@ -24,7 +24,7 @@ from pipeline.rights_admin import lacking_rights, principal
 from pipeline.settings import Settings
 from pipeline.topics import LEDGER_JOURNAL, LOG_ID, TOPICS
 from pipeline.topics_admin import check_topics, open_admin
-from sinks.clickhouse import ClickHouse
+from sinks.clickhouse import ClickHouse, without_password
 from sinks.errors import SinkError
 from sinks.migrate import migrations
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from pipeline.engine.clients import close_consumer
 from pipeline.settings import Settings
 
 _POLL_MILLIS = 200
@@ -49,7 +50,7 @@ class Stream:
             self._consumer.seek(self.place, self.position)
 
     async def close(self) -> None:
-        await self._consumer.stop()
+        await close_consumer(self._consumer, "a stream")
 
     async def next(self, before: int | None = None) -> Record | None:
         """The next record; None at the end, or where the next one lies at this offset or behind it."""

@@ -3,20 +3,23 @@
 import asyncio
 import logging
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.embedded.ports import free_port
 from pipeline.engine.contract import Chunk, Effects
 from pipeline.engine.engine import Engine
+from pipeline.engine.identity import pack
 from pipeline.engine.inputs import Inputs
 from pipeline.engine.journal import EngineCell, encode_cell, encode_journal
-from pipeline.engine.partition import WorkerFailed
+from pipeline.engine.partition import Partition, WorkerFailed
 from pipeline.engine.partitioning import partition_of
 from pipeline.engine.preflight import Refused, cluster_when_ready
 from pipeline.engine.settings import EngineSettings
@@ -111,6 +114,41 @@ async def test_a_transaction_against_a_clock_that_is_off_is_not_committed(settin
             await transactions.close()
         await topics.catch_up()
         assert topics.journal(0) == []
+
+
+async def test_a_clock_that_was_wrong_and_was_set_right_again_moves_no_ledger_time(
+    settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the commit it is right; an hour that has not been must not close a month all the same."""
+
+    class Silent(Toy):
+        """One that writes nothing in a quiet moment: time goes on in memory alone."""
+
+        def idle(self, now_micros: int) -> Effects:
+            return Effects()
+
+    right, noted = time.time_ns, Noted()
+    async with cluster(settings) as topics:
+        engine = Engine(settings, lambda number, ids: Silent(number, ids, PARTITIONS), answer, observer=noted)
+        working = asyncio.create_task(engine.run())
+        try:
+            ahead_micros = right() // 1_000 + 3_000 * 10**6
+            monkeypatch.setattr(time, "time_ns", lambda: right() + 3_600 * 10**9)
+            await until(lambda: is_beyond(engine, ahead_micros))
+            monkeypatch.setattr(time, "time_ns", right)
+            await topics.send(["org-1 e1 1"])
+            await until(lambda: working.done() or bool(noted.commits))
+        finally:
+            await engine.stop()
+        assert noted.commits == []
+        with pytest.raises(ClockRefused, match=r"clock is \+\d+\.\d s off"):
+            await working
+
+
+def is_beyond(engine: Engine, micros: int) -> bool:
+    """Whether the ledger time of all partitions is."""
+    works = [partition._ownership for partition in engine.partitions.values()]
+    return len(works) == PARTITIONS and all(work is not None and work.now_micros > micros for work in works)
 
 
 async def test_a_record_hidden_by_an_open_transaction_is_not_taken_for_the_end(settings: EngineSettings) -> None:
@@ -295,6 +333,38 @@ async def test_input_that_retention_took_before_it_was_read_halts_its_partition(
             await until(lambda: bool(noted.halts))
         assert list(noted.halts) == [2]
         assert "usage-events-2 was read up to 2 and begins at 4: Kafka deleted" in str(noted.halts[2])
+
+
+async def test_identities_that_retention_takes_while_they_are_read_back_cost_a_claim_and_no_more(
+    settings: EngineSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are too old to be asked for; only the reading has to begin again."""
+    seen, noted = TopicPartition(settings.topic("seen-ids"), 2), Noted()
+
+    async def delete() -> None:
+        admin = AIOKafkaAdminClient(**settings.kafka)
+        await admin.start()
+        try:
+            await admin.delete_records({seen: RecordsToDelete(before_offset=3)})
+        finally:
+            await admin.close()
+
+    def delete_once(partition: Partition) -> None:
+        """Between the question where they begin and the first fetch."""
+        monkeypatch.undo()
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(asyncio.run, delete()).result()
+
+    async with cluster(settings):
+        async with AIOKafkaProducer(**settings.kafka) as producer:
+            for number in range(5):
+                (value,) = pack({bytes([number] * 16): bytes(12)}, time.time_ns() // 1_000)
+                await producer.send_and_wait(seen.topic, value, partition=seen.partition)
+        monkeypatch.setattr(Partition, "_is_alive", delete_once)
+        async with running(changed(settings, session_timeout_seconds=2.0), noted):
+            await until(lambda: bool(noted.halts) or 2 in {commit.partition for commit in noted.commits})
+    assert noted.halts == {}
+    assert [type(failure) for failure in noted.failures] == [OffsetOutOfRangeError]
 
 
 LEFT = EngineCell(mode="live", partitions=PARTITIONS, usage=3, commands=0, seq=1, seen_to=1)

@@ -1,16 +1,24 @@
 """A mailer on a real Kafka and a real mail server, with STARTTLS and login: who gets which mail, and what it says."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from email.headerregistry import Address
+from email.message import EmailMessage
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from pipeline.embedded.kafka import EmbeddedKafka
+from pipeline.mailer.folder import Folder
+from pipeline.mailer.service import ERRORS, run_mailer
+from pipeline.publisher import Outgoing, publish
 from pipeline.settings import Settings
+from pipeline.topics import CREDIT_STATUS
 from schemas.contacts import Notices
 from schemas.instants import MICROS_PER_HOUR
+from schemas.status import MemberStatus
 from tests.support.gate_world import process
 from tests.support.mail_world import MailWorld, mail_world, texts_of
 from tests.support.notices import (
@@ -252,3 +260,46 @@ async def test_what_is_older_than_mail_hours_is_not_made_up(
         with process(world.settings, "mailer"):
             await settled(world, "acme", at_micros=now_micros)
     assert [mail["Subject"] for mail in world.inbox.of(olga)] == ["The balance of acme is low: $9.99"]
+
+
+class Stumbling(Folder):
+    """A folder that has a bug with one address."""
+
+    async def send(self, message: EmailMessage, address: str) -> None:
+        if address.startswith("a-odd@"):
+            raise RuntimeError(f"a bug with {address}")
+        await super().send(message, address)
+
+
+async def test_a_bug_with_one_notice_or_one_mail_costs_no_other(
+    kafka: EmbeddedKafka, server_dir: Path, fresh_name: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(
+        kafka_bootstrap_servers=kafka.bootstrap_servers,
+        topic_prefix=fresh_name("mail") + ".",
+        partitions=1,
+        data_dir=server_dir / fresh_name("mail"),
+    )
+    folder = settings.data_dir / "mails"
+    before = ERRORS._value.get()
+    async with mail_world(settings) as world:
+        for user_id in ("a-odd", "b-plain"):
+            world.member("acme", user_id, "owner")
+        newer = MemberStatus(org_id="newer", org_seq=1, user_id="eve", role="owner")
+        value = newer.value().replace(b'"owner"', b'"a role of a newer program"')
+        await publish(world.settings, [Outgoing(CREDIT_STATUS.name, newer.key(), value, 0, 0)])
+        await world.tell(breach("newer"), breach("acme"), balance_low("acme"))
+        stop = asyncio.Event()
+        outlet = Stumbling(folder, Address("", "usage", "example.com"))
+        running = asyncio.create_task(run_mailer(world.settings, outlet, stop))
+        while len(list(folder.glob("*.eml"))) < 2 and not running.done():  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.05)
+        stop.set()
+        await running
+        # It has not ended: a mended mailer sends it, if it comes before it is too old.
+        assert [(mail["user_id"], mail["outcome"]) for mail in await world.remembered()] == [("b-plain", "sent")] * 2
+    assert ERRORS._value.get() - before >= 3
+    assert "limit-breaches[0] offset 0 is passed over: ValidationError" in caplog.text
+    assert "to a-odd of acme: RuntimeError, a bug; again later" in caplog.text
+    assert "in send" in caplog.text
+    assert "a-odd@" not in caplog.text

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from pipeline.embedded.kafka import EmbeddedKafka
@@ -18,7 +19,15 @@ from sinks.clickhouse import ClickHouse
 from sinks.errors import Away, Broken
 from sinks.event_table import EventTable
 from sinks.sink import TABLES, SinkConfig, run_sink
-from tests.support.sink_world import PARTITIONS, Producer, rows_stored, stored_exactly, until
+from tests.support.sink_world import (
+    PARTITIONS,
+    Producer,
+    json_lines,
+    priced_row,
+    rows_stored,
+    stored_exactly,
+    until,
+)
 
 
 @pytest.fixture
@@ -135,7 +144,7 @@ async def test_group_offsets_say_how_far_it_is(config: SinkConfig, database: Cli
     await consumer.start()
     committed = await consumer.committed(TopicPartition(config.topic_prefix + "priced-usage", 3))
     await consumer.stop()
-    assert committed == 1
+    assert committed == 2  # behind the marker of the transaction
 
 
 async def test_a_database_that_was_dropped_is_built_anew_from_kafka(
@@ -239,3 +248,45 @@ async def test_a_sink_that_cannot_start_names_the_setting_and_tries_again(
     assert "trying again in 1 s" in caplog.text
     assert "trying again in 2 s" in caplog.text
     assert "secret" not in caplog.text
+
+
+async def delete_records(config: SinkConfig, topic: str, partition: int, before_offset: int) -> None:
+    """As retention does; -1: all, and the markers of their transactions."""
+    admin = AIOKafkaAdminClient(**config.kafka)
+    await admin.start()
+    try:
+        place = TopicPartition(config.topic_prefix + topic, partition)
+        await admin.delete_records({place: RecordsToDelete(before_offset=before_offset)})
+    finally:
+        await admin.close()
+
+
+async def test_a_partition_of_which_all_is_stored_may_be_gone_from_kafka(
+    config: SinkConfig, database: ClickHouse, producer: Producer
+) -> None:
+    """As that of a dead letter once every few years: what is behind it begins after the marker of its transaction."""
+    event = msgspec.json.encode({"data": {"org_id": "acme", "at": "2026-02-01T00:00:00Z"}})
+    async with running(config):
+        await producer.event("dead-letters", 2, event)
+        await producer.chunk(0, 1)
+        await stored_exactly(database, producer)
+        await until(lambda: holds(database, "dead_letters", 1), "the dead letter is stored")
+    await delete_records(config, "dead-letters", 2, -1)
+    async with running(config):
+        await producer.event("dead-letters", 2, event)
+        await until(lambda: holds(database, "dead_letters", 2), "the next one is stored")
+
+
+async def test_what_kafka_deletes_before_a_running_sink_has_read_it_is_said(
+    config: SinkConfig, database: ClickHouse, producer: Producer
+) -> None:
+    """A reader that went on with the first record left would lose rows without a word."""
+    sink = asyncio.create_task(run_sink(config, asyncio.Event()))
+    await producer.chunk(0, 5)
+    await stored_exactly(database, producer)
+    topic = config.topic_prefix + "priced-usage"
+    async with producer._producer.transaction():  # which hides the record from the sink until it is gone
+        await producer._producer.send_and_wait(topic, json_lines([priced_row(input_offset=9)]), partition=0)
+        await delete_records(config, "priced-usage", 0, 3)
+    with pytest.raises(Broken, match=r"Kafka deleted \S+priced-usage\[0\] offsets \d-2, not all of which are known"):
+        await asyncio.wait_for(sink, 60)
