@@ -7,7 +7,7 @@ from schemas.instants import MICROS_PER_DAY, MICROS_PER_HOUR
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an operator may set; it goes into the journal's rules version."""
+    """What an operator may set. The journal does not name it: a rebuild takes the settings it is run with."""
 
     horizon_days: int = 35
     grace_hours: int = 72
