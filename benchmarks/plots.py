@@ -56,9 +56,8 @@ def curves(
             f'<path d="M{_LEFT} {y_of(y):.1f}H{_WIDTH - _RIGHT}" stroke="#ddd"/>',
             f'<text x="{_LEFT - 8}" y="{y_of(y) + 4:.1f}" fill="#222" text-anchor="end">{y:,.4g}</text>',
         ]
-        x = first + (last - first) * number / _TICKS
-        x = 10**x if log_across else x
-        parts.append(f'<text x="{x_of(x):.1f}" y="{_HEIGHT - 24}" fill="#222" text-anchor="middle">{_short(x)}</text>')
+    for x in ticks(first, last, log_across=log_across):
+        parts.append(f'<text x="{x_of(x):.1f}" y="{_HEIGHT - 24}" fill="#222" text-anchor="middle">{x:,.7g}</text>')
     parts.append(f'<text x="{_LEFT}" y="{_HEIGHT - 6}" fill="#222">{escape(across)}</text>')
     parts.append(f'<text x="8" y="16" fill="#222">{escape(up)}</text>')
     for number, (title, line) in enumerate(series.items()):
@@ -72,8 +71,12 @@ def curves(
     return _end(parts)
 
 
-def _short(x: float) -> str:
-    return f"{round(x):,}" if x >= 10 else f"{x:.2g}"
+def ticks(first: float, last: float, *, log_across: bool) -> list[float]:
+    """Round numbers along an axis from first to last; of logarithms, the powers of ten."""
+    if log_across:
+        return [10.0**power for power in range(math.ceil(first - 1e-9), math.floor(last + 1e-9) + 1)]
+    step = _round_above((last - first) / _TICKS)
+    return [step * number for number in range(math.ceil(first / step - 1e-9), math.floor(last / step + 1e-9) + 1)]
 
 
 def _round_above(most: float) -> float:
