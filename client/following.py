@@ -79,6 +79,9 @@ class TopicFollower(ABC):
     async def up_to_now(self) -> None:
         """Wait until all that is committed by now is taken in.
 
+        That a transaction is committed comes to its partitions one by one. What one of them shows already may here
+        still be open: so this waits for whatever was written by now, open transactions included.
+
         Raises:
             KafkaError: it cannot be told how much that is.
         """
@@ -86,7 +89,8 @@ class TopicFollower(ABC):
         places = self._consumer.assignment()
         if not places:
             raise NoBrokersAvailable(f"{self._topic} is not read now")
-        ends = await self._consumer.end_offsets(places)
+        async with AIOKafkaConsumer(**self._kafka, isolation_level="read_uncommitted") as looking:
+            ends = await looking.end_offsets(places)
         for place, end in ends.items():
             await self.taken(place.partition, end - 1)
 

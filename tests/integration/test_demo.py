@@ -246,27 +246,37 @@ def test_interrupted_it_leaves_no_process_behind(tmp_path: Path, number: signal.
 def test_up_stays_until_it_is_asked_to_stop_and_takes_an_event_and_writes_a_mail_meanwhile(tmp_path: Path) -> None:
     data_dir = tmp_path / "var"
     process = start(data_dir, "up", "--demo")
-    assert process.stdout is not None
-    said = []
-    for line in process.stdout:
-        said.append(line)
-        if line.startswith("Logs:"):
-            break
-    exported = dict(re.findall(r"export (\w+)=(\S+)", "".join(said)))
-    environment = {**os.environ, **exported}
-    limit = command("set_user_limit", user("nadia"), org_id="northwind", user_id="nadia", limit_usd="0.01")
-    settings = Settings(kafka_bootstrap_servers=exported["KAFKA_BOOTSTRAP_SERVERS"])
-    asyncio.run(publish(settings, [Outgoing(ACCOUNT_COMMANDS.name, b"northwind", as_json(limit), 0)]))
-    published = subprocess.run(
-        [sys.executable, "examples/publish.py"], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert published.returncode == 0, published.stderr
-    rows = eventually_stored(environment)
-    while not list((data_dir / "mails").glob("nadia-northwind-example-You-have-reached-your-spend-limit-*.html")):
-        time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode == 0
+    try:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("Logs:"):
+                break
+        exported = dict(re.findall(r"export (\w+)=(\S+)", "".join(said)))
+        environment = {**os.environ, **exported}
+        limit = command("set_user_limit", user("nadia"), org_id="northwind", user_id="nadia", limit_usd="0.01")
+        settings = Settings(kafka_bootstrap_servers=exported["KAFKA_BOOTSTRAP_SERVERS"])
+        asyncio.run(publish(settings, [Outgoing(ACCOUNT_COMMANDS.name, b"northwind", as_json(limit), 0)]))
+        published = subprocess.run(
+            [sys.executable, "examples/publish.py"],
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert published.returncode == 0, published.stderr
+        rows = eventually_stored(environment)
+        while not list((data_dir / "mails").glob("nadia-northwind-example-You-have-reached-your-spend-limit-*.html")):
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    finally:
+        if process.poll() is None:
+            process.kill()  # what it started ends with it
+            process.communicate()
     assert processes_of(data_dir) == []
     # 1,200 x $3 + 800 x $15 + 45,000 x $0.30 per million tokens.
     assert [(row["user_id"], Decimal(row["cost_usd"])) for row in rows] == [("nadia", Decimal("0.0291"))]

@@ -75,3 +75,23 @@ async def test_a_broker_that_goes_away_with_the_connection_ends_no_following(
                     while follower._consumer is lost and follower.is_running:  # noqa: ASYNC110  # nobody tells
                         await asyncio.sleep(0.05)
                 assert follower.is_running
+
+
+async def test_up_to_now_waits_for_what_is_committed_elsewhere_and_here_not_yet(
+    kafka: EmbeddedKafka, fresh_name: Callable[[str], str]
+) -> None:
+    topic, to_kafka = fresh_name("followed"), {"bootstrap_servers": kafka.bootstrap_servers}
+    await make_topic(to_kafka, topic)
+    async with (
+        Fragile(to_kafka, topic) as follower,
+        AIOKafkaProducer(**to_kafka, transactional_id=fresh_name("writer")) as producer,
+    ):
+        await follower.whole()
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, b"limit 5")
+        waiting = asyncio.create_task(follower.up_to_now())
+        await asyncio.sleep(0.5)
+        assert not waiting.done()
+        await producer.commit_transaction()
+        await waiting
+        assert follower.values == ["limit 5"]

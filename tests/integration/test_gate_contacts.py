@@ -160,8 +160,8 @@ async def test_who_reaches_their_limit_is_told_at_the_address_they_set(gate: Gat
             await gate.done("POST", "/v1/events", usage(f"more-{member}", "globex", 5, member), of=PRODUCT)
             await world.inbox.until(lambda: len(world.inbox.of("told@example.com")) == 3)
     assert {mail["Subject"]: texts_of(mail)[0][:14] for mail in world.inbox.mails} == {
-        "50 % of your spend limit in globex is used": "$0.06 of $0.10",
-        "80 % of your spend limit in globex is used": "$0.11 of $0.10",
+        "50% of your spend limit in globex has been used": "$0.06 of $0.10",
+        "80% of your spend limit in globex has been used": "$0.11 of $0.10",
         "You have reached your spend limit in globex": "$0.11 of $0.10",
     }
 

@@ -158,7 +158,7 @@ def test_what_a_person_can_mend_is_a_sentence_and_a_bug_is_none() -> None:
 
 
 def test_a_clickhouse_that_is_away_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLICKHOUSE_URL", "http://default:s3/cr@t@127.0.0.1:8123")
+    monkeypatch.setenv("CLICKHOUSE_URL", "http://default:s3cr@t@127.0.0.1:8123")
     sentence = sentence_for(OperationalError("refused"))
     assert sentence is not None
     assert sentence.startswith("no ClickHouse at http://127.0.0.1:8123 (CLICKHOUSE_URL)")
