@@ -41,8 +41,7 @@ def imports() -> None:
     """Import usage that other tools recorded.
 
     Files or whole folders become events on usage-events. A run that was interrupted continues where it stopped when
-    it is
-    started again.
+    it is started again.
     """
 
 
