@@ -27,10 +27,11 @@ _AGAIN_SECONDS = 1.0
 class TopicFollower(ABC):
     """Takes in all that lies in a topic, and then what comes, in a task of its own."""
 
-    def __init__(self, kafka: Mapping[str, Any], topic: str) -> None:
-        """`kafka` is what every aiokafka client takes to reach the brokers."""
+    def __init__(self, kafka: Mapping[str, Any], topic: str, *, only_new: bool = False) -> None:
+        """`kafka` is what every aiokafka client takes to reach the brokers; `only_new` passes over what lies there."""
         self._kafka = dict(kafka)
         self._topic = topic
+        self._only_new = only_new
         self._task: asyncio.Task[None] | None = None
         self._consumer: Any = None
         self._taken: dict[int, int] = {}  # per partition, the offset up to which all is taken in
@@ -121,10 +122,12 @@ class TopicFollower(ABC):
         if not places:
             raise UnknownTopicOrPartitionError(f"{self._topic} is not there yet")
         await consumer.seek_to_beginning(*places)
+        ends = await consumer.end_offsets(places)
         for place in places:
             if place.partition in self._taken:
                 consumer.seek(place, self._taken[place.partition])
-        ends = await consumer.end_offsets(places)
+            elif self._only_new:
+                consumer.seek(place, ends[place])
         while True:
             batches = await consumer.getmany(timeout_ms=100, max_records=_AT_A_TIME)
             for place, records in batches.items():

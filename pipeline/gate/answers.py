@@ -4,20 +4,14 @@ A gate reads account-events from their end before it sends its first command, so
 """
 
 import asyncio
-import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import UnknownTopicOrPartitionError
 
+from client.following import TopicFollower
 from schemas.events import CommandApplied, CommandRefused, CommandRepeated
 
-logger = logging.getLogger(__name__)
-
-_AGAIN_SECONDS = 1.0
 _ANSWERS = {CommandApplied.TYPE, CommandRefused.TYPE, CommandRepeated.TYPE}
 
 
@@ -29,15 +23,13 @@ class LedgerAnswer(NamedTuple):
     partition: int
 
 
-class AnswerDesk:
-    """Where those who gave a command wait for the ledger's answer."""
+class AnswerDesk(TopicFollower):
+    """Where those who gave a command wait for the ledger's answer; once it is whole, none is missed."""
 
     def __init__(self, kafka: Mapping[str, Any], topic: str) -> None:
-        self._kafka = dict(kafka)
-        self._topic = topic
+        """`kafka` is what every aiokafka client takes to reach the brokers."""
+        super().__init__(kafka, topic, only_new=True)
         self._waiting: dict[tuple[str, str], list[asyncio.Future[LedgerAnswer]]] = {}
-        self._task: asyncio.Task[None] | None = None
-        self.is_listening = False
 
     def ask(self, org_id: str, command_id: str) -> "asyncio.Future[LedgerAnswer]":
         """The answer to come; ask before the command is sent, and cancel it when no longer wanted."""
@@ -54,58 +46,13 @@ class AnswerDesk:
         answer.add_done_callback(leave)
         return answer
 
-    async def start(self) -> None:
-        """Listen, from now on."""
-        self._task = asyncio.create_task(self._listen())
-
-    async def stop(self) -> None:
-        """Listen no more."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _listen(self) -> None:
-        positions: dict[TopicPartition, int] = {}
-        while True:
-            consumer = AIOKafkaConsumer(
-                self._topic,
-                **self._kafka,
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-                fetch_max_wait_ms=100,
-            )
-            try:
-                await consumer.start()
-                places = sorted(consumer.assignment())
-                if not places:
-                    raise UnknownTopicOrPartitionError(f"{self._topic} is not there yet")
-                positions = positions or dict(await consumer.end_offsets(places))
-                for place, position in positions.items():
-                    consumer.seek(place, position)
-                self.is_listening = True
-                while True:
-                    for place, records in (await consumer.getmany(timeout_ms=500)).items():
-                        for record in records:
-                            self._hear(record)
-                        positions[place] = records[-1].offset + 1
-            except Exception as error:  # whatever it was: a desk that is deaf answers nobody
-                logger.warning("account-events: %s; again in %.0f s", error or type(error).__name__, _AGAIN_SECONDS)
-                await asyncio.sleep(_AGAIN_SECONDS)
-            finally:
-                await consumer.stop()
-
-    def _hear(self, record: Any) -> None:
+    def take(self, record: Any) -> None:
+        """Hand an answer to those who wait for it."""
         if not self._waiting:
             return
-        try:
-            event = msgspec.json.decode(record.value)
-            data = event["data"]
-            waiting = self._waiting.get((data["org_id"], data.get("command_id", "")))
-        except (ValueError, TypeError, LookupError, RecursionError) as error:
-            where = f"account-events[{record.partition}] offset {record.offset}"
-            logger.error("%s is passed over: %s", where, error)
-            return
+        event = msgspec.json.decode(record.value)
+        data = event["data"]
+        waiting = self._waiting.get((data["org_id"], data.get("command_id", "")))
         if waiting is None or event["type"] not in _ANSWERS:
             return
         for answer in list(waiting):

@@ -72,7 +72,7 @@ class Gate:
             return "the copy of credit-status is not whole yet"
         if not self.contacts.is_whole:
             return "the copy of member-contacts is not whole yet"
-        if not self.desk.is_listening:
+        if not self.desk.is_whole or not self.desk.is_running:
             return "account-events are not read yet"
         return None
 
@@ -100,14 +100,12 @@ def gate_parts(settings: Settings) -> Gate:
 @asynccontextmanager
 async def running(gate: Gate) -> AsyncIterator[None]:
     """Run them, until the end of the block."""
-    async with gate.follower, gate.contacts:
-        await gate.desk.start()
+    async with gate.follower, gate.contacts, gate.desk:
         watching = asyncio.create_task(LoopWatch().run())
         try:
             yield
         finally:
             watching.cancel()
-            await gate.desk.stop()
             await gate.sender.stop()
             await gate.history.close()
 
