@@ -184,6 +184,7 @@ async def test_kafka_killed_and_back_again(
                 new.start()
                 await producer.some_chunks(10, rows=100)
                 await stored_exactly(database, producer)
+                await until(lambda: said(new, "holding"), "the one that came has its partitions")
                 assert (old.terminate(), new.terminate()) == (0, 0)
             finally:
                 old.kill()
