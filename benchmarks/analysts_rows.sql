@@ -65,9 +65,6 @@ SELECT
     concat('user-', toString(o), '-', toString(m)) AS user_id, if(m % 4 = 0, 'premium', 'standard') AS seat_tier
 FROM numbers($members);
 
-INSERT INTO credit_status (log_id, log_offset, key, event, kind, org_id, plan, status, credits_enabled, limit_usd)
-SELECT 'log', o, concat('org ', org_id), '', 'org', org_id, plan, 'active', true, 900 FROM made_organizations;
-
 INSERT INTO credit_status (log_id, log_offset, key, event, kind, org_id, seat_tier, basis, limit_usd)
 SELECT 'log', o, concat('tier ', org_id, tier), '', 'tier', org_id, tier, 'each_member', 30
 FROM made_organizations ARRAY JOIN ['standard', 'premium'] AS tier;
@@ -104,6 +101,12 @@ FROM made_organizations ARRAY JOIN ['2026-07-31 23:59:59', '2026-08-31 23:59:59'
 INSERT INTO ledger_entries (log_id, log_offset, event, id, org_id, org_seq, at, type, account, amount_usd, balance_after_usd, charge_month, lot_id, cause_kind, cause_id)
 SELECT 'log', $burns + o * 4 + 1, '', org_id, org_id, 0, toDateTime64('2026-07-01 00:00:00', 6, 'UTC'), 'purchase', 'wallet', 2000, 2000, '2026-07', 'lot', 'command', 'pay'
 FROM made_organizations WHERE plan = 'team';
+
+INSERT INTO credit_status (log_id, log_offset, key, event, kind, org_id, plan, status, credits_enabled, limit_usd)
+SELECT
+    'log', o, concat('org ', org_id), concat('{"balance_picousd":"', toString(toInt128(balance_usd * 1000000000000)), '"}'),
+    'org', org_id, plan, 'active', true, 900
+FROM made_organizations LEFT JOIN wallet_balances USING (org_id);
 
 INSERT INTO account_events (log_id, log_offset, id, type, org_id, org_seq, at, command_id, command, actor_kind, actor_id, reason, event)
 SELECT

@@ -7,7 +7,7 @@ side by side. Everything here blocks: call it in a thread.
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -136,9 +136,7 @@ class Engine:
         settings = {"log_comment": request.query_id, **_ALWAYS, **request.settings}
         session = self._sessions.get(request.session_id)
         if session is not None and session.handle is handle:
-            session.to_restore = _current(handle, request.settings)
-            if request.database:
-                session.to_restore["database"] = handle.query("SELECT currentDatabase()", "TSVRaw").bytes().decode()
+            session.to_restore = _current(handle, request)
         elif request.reads_only:
             settings.setdefault("readonly", "2")
         if not request.user.may_write:
@@ -156,7 +154,7 @@ class Engine:
     def _restore(self, session: _Session) -> bool:
         values, session.to_restore = session.to_restore, {}
         try:
-            if database := values.pop("database", "").strip():
+            if database := values.pop("database", ""):
                 session.handle.query(f"USE {identifier(database)}")
             if values:
                 session.handle.query("SET " + ", ".join(f"{name} = {quoted(value)}" for name, value in values.items()))
@@ -166,12 +164,15 @@ class Engine:
         return True
 
 
-def _current(handle: Any, settings: Mapping[str, str]) -> dict[str, str]:
-    if not settings:
+def _current(handle: Any, request: Request) -> dict[str, str]:
+    """What the request is about to change; asked for by name: a look at system.settings takes as long as a query."""
+    asked = {name: f"toString(getSetting({quoted(name)}))" for name in request.settings}
+    if request.database:
+        asked["database"] = "currentDatabase()"
+    if not asked:
         return {}
-    names = ", ".join(quoted(name) for name in settings)
-    rows = handle.query(f"SELECT name, value FROM system.settings WHERE name IN ({names})", "JSONCompactEachRow")
-    return dict(json.loads(line) for line in rows.bytes().splitlines())
+    values = handle.query(f"SELECT {', '.join(asked.values())}", "JSONCompactEachRow").bytes()
+    return dict(zip(asked, json.loads(values), strict=True))
 
 
 def _add_table(handle: Any, table: ExternalTable) -> None:
