@@ -23,7 +23,7 @@ from pipeline.rights import Process
 from pipeline.rights_admin import lacking_rights, principal
 from pipeline.settings import Settings
 from pipeline.topics import LEDGER_JOURNAL, LOG_ID, TOPICS
-from pipeline.topics_admin import check_topics, open_admin
+from pipeline.topics_admin import CLOCK, check_topics, open_admin
 from sinks.clickhouse import ClickHouse, without_password
 from sinks.errors import SinkError
 from sinks.migrate import migrations
@@ -159,9 +159,7 @@ async def _clock(settings: Settings, log_id: str) -> Finding:
     await producer.start()
     try:
         before = time.time()
-        stamped = await producer.send_and_wait(
-            settings.topic_prefix + LOG_ID.name, log_id.encode(), b"log-id", partition=0
-        )
+        stamped = await producer.send_and_wait(settings.topic_prefix + LOG_ID.name, log_id.encode(), CLOCK, partition=0)
         after = time.time()
     finally:
         await producer.stop()
