@@ -27,7 +27,7 @@ OTEL = Format("*.json*", read)
 def _spans(resource: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Each span, with what is said of all."""
     about = _attributes(resource.get("resource") or {})
-    for scope in resource.get("scopeSpans", ()):
+    for scope in resource["scopeSpans"]:
         for span in scope.get("spans", ()):
             yield span, about
 
