@@ -13,6 +13,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
+from pipeline.agents.ledger_machine import RULES_VERSION
+from pipeline.engine.continuing import check_versions
+from pipeline.engine.contract import InvariantBroken
+from pipeline.engine.preflight import Refused
 from pipeline.engine.restore import last_line
 from pipeline.errors import Mendable
 from pipeline.gate.server import is_loopback
@@ -174,14 +178,15 @@ async def _clock(settings: Settings, log_id: str) -> Finding:
 async def _versions(settings: Settings) -> Finding:
     """Whether a worker of this program could take over: what wrote last must not be newer."""
     book = load_price_book()
+    versions: dict[str, str | int] = {"price_book_size": book.size, "rules": RULES_VERSION}
     async with consumer(settings, "read_committed") as started:
         for place in places(settings, (LEDGER_JOURNAL.name,), range(settings.partitions)):
-            line = await last_line(started, place)
-            size = line.versions.get("price_book_size", 0) if line else 0
-            if isinstance(size, int) and size > book.size:
-                found = f"partition {place.partition} was priced by a later price book than this program's"
+            try:
+                check_versions(await last_line(started, place), versions)
+            except (Refused, InvariantBroken) as error:
+                found = f"partition {place.partition}: {error}"
                 return Finding("bad", "versions", found, "upgrade this program: its ledger would not start")
-    return good("versions", f"price book {book.version} is that of the last transactions, or later")
+    return good("versions", f"price book {book.version} and rules {RULES_VERSION} are those that wrote last, or later")
 
 
 async def _clickhouse(settings: Settings) -> AsyncIterator[Finding]:
