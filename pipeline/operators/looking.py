@@ -212,7 +212,7 @@ async def _hanging(
             for first in (await started.getmany(place, timeout_ms=_ANSWER_MILLIS, max_records=1)).get(place, ()):
                 if time.time() - first.timestamp / 1_000 >= _HANGS_SECONDS:
                     records = written[place] - first.offset
-                    found.append(Hanging(*place, first.offset, records, first.timestamp * 1_000))
+                    found.append(Hanging(place.topic, place.partition, first.offset, records, first.timestamp * 1_000))
     return found
 
 
