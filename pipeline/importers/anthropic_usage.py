@@ -94,11 +94,13 @@ def _readings(one: tuple[str, dict[str, Any]]) -> Iterator[Reading]:
             # Shares of a kind differ by one at most, so four of them by four.
             pieces = max(pieces, -(-prompt // (threshold - len(_PROMPT))))
     groups = [result.get(name) for name in _GROUPS]
+    if service_account_id := result.get("service_account_id"):  # elsewhere identities stay what they were
+        groups.append(service_account_id)
     for number in range(pieces):
         yield {
             "event_id": identity(starting_at, groups, number),
             "source": SOURCE,
-            "user_id": result.get("account_id") or result.get("api_key_id"),
+            "user_id": result.get("account_id") or result.get("api_key_id") or service_account_id,
             "model": result["model"],
             "occurred_at_micros": occurred_at,
             "processing": result.get("service_tier"),

@@ -61,6 +61,26 @@ def test_input_tokens_of_spans_count_what_the_cache_read_and_wrote() -> None:
     assert list(skipped) == ["no request to a model: gen_ai.operation.name is invoke_agent"]
 
 
+@pytest.mark.parametrize(("also", "count"), [({}, 0), ({"gen_ai.usage.cache_read.input_tokens": 90}, 1)])
+def test_cached_tokens_by_a_name_of_nobodys_conventions_are_not_left_out(
+    also: dict[str, int], count: int, tmp_path: Path
+) -> None:
+    """Some count them among input tokens, some do not; beside the known name it does not matter."""
+    said = {"gen_ai.usage.input_tokens": 100, "gen_ai.usage.cache_read_input_tokens": 90} | also
+    attributes = [{"key": key, "value": {"intValue": str(value)}} for key, value in said.items()]
+    attributes += [
+        {"key": key, "value": {"stringValue": value}}
+        for key, value in {"gen_ai.operation.name": "chat", "gen_ai.request.model": "claude-haiku-4-5"}.items()
+    ]
+    span = {"traceId": "a", "spanId": "b", "startTimeUnixNano": "1789409622617000000", "attributes": attributes}
+    (file := tmp_path / "spans.json").write_text(
+        json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}),
+    )
+    events, skipped = read(OTEL, file)
+    assert [tokens(event)[:3] for event in events] == [(10, 0, 90)] * count
+    assert [why.split(" ")[0] for why in skipped] == ["gen_ai.usage.cache_read_input_tokens"] * (1 - count)
+
+
 def test_more_cached_tokens_than_tokens_are_no_event(tmp_path: Path) -> None:
     row = json.loads((FILES / "litellm_spend_logs.json").read_text())["data"][0] | {"prompt_tokens": 99_999}
     file = tmp_path / "one.json"
@@ -101,6 +121,16 @@ def test_searches_of_a_bucket_are_cut_to_what_an_event_may_have(tmp_path: Path) 
     assert not skipped
     assert sum(event.web_search_requests for event in events) == 250_001
     assert max(event.web_search_requests for event in events) <= 100_000
+
+
+def test_sums_of_two_service_accounts_are_two_events(tmp_path: Path) -> None:
+    bucket = json.loads((FILES / "anthropic_usage.json").read_text())["data"][0]
+    alike = {name: value for name, value in bucket["results"][1].items() if name != "account_id"}
+    both = [alike | {"service_account_id": account} for account in ("svac_1", "svac_2")]
+    (file := tmp_path / "usage.json").write_text(json.dumps({"data": [bucket | {"results": both}]}))
+    one, other = read(ANTHROPIC_USAGE, file)[0]
+    assert one.event_id != other.event_id
+    assert {one.user_id, other.user_id} == {"svac_1", "svac_2"}
 
 
 def test_a_cost_report_is_in_cents_with_decimals() -> None:
