@@ -203,7 +203,9 @@ async def _hanging(
     settings: Settings, stable: Mapping[TopicPartition, int], written: Mapping[TopicPartition, int]
 ) -> list[Hanging]:
     """Of the inputs: where what is written ends behind what is decided. In replay mode no time tells how long."""
-    is_open = [place for place, end in written.items() if stable[place] < end] if settings.mode == "live" else []
+    is_open = [place for place, end in written.items() if stable[place] < end]
+    if not is_open or settings.mode != "live":
+        return []
     found = []
     async with consumer(settings, "read_uncommitted") as started:
         for place in is_open:
