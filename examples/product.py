@@ -18,8 +18,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from client.admission import Admission, LocalCopy
-
-PICOUSD_PER_USD = 10**12
+from schemas.money import headroom_for_people
 
 
 def answer(org_id: str, user_id: str) -> dict[str, Any]:
@@ -41,7 +40,7 @@ def words(admission: Admission) -> str:
     """What to tell the member."""
     if admission.allowed:
         left = admission.headroom_picousd
-        return "unlimited" if left is None else f"{left / PICOUSD_PER_USD:.2f} USD left"
+        return "unlimited" if left is None else f"{headroom_for_people(left)} left"
     until = admission.ends_at_micros
     when = (
         "until somebody changes it" if until is None else f"until {datetime.fromtimestamp(until / 1e6, UTC):%F %R} UTC"

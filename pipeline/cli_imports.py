@@ -41,7 +41,7 @@ def imports() -> None:
     """Import usage that other tools recorded.
 
     Files or whole folders become events on usage-events. A run that was interrupted continues where it stopped when
-    it is started again.
+    it is started again. Exits with 1 if there were records and not one of them became an event.
     """
 
 
@@ -146,10 +146,12 @@ def _import(
     with importing.progress_bar() as progress, importing.find(kind, paths, told, progress) as found:
         if dry_run:
             summary = summarize(found, horizon_days)
+            events = summary.events
         elif to_stdout:
-            printed = importing.write(found, click.get_binary_stream("stdout"))
+            events = importing.write(found, click.get_binary_stream("stdout"))
         else:
             answer = importing.send(found, again=again)
+            events = answer["sent"] + answer["sent_before"]
     if dry_run and as_json:
         click.echo(json.dumps(document_of(summary, vendor_picousd), indent=2))
     elif dry_run:
@@ -158,9 +160,12 @@ def _import(
         click.echo(json.dumps(answer, indent=2))
     else:
         if to_stdout:
-            click.echo(f"{printed:,} events of {found.records:,} records", err=True)
+            click.echo(f"{events:,} events of {found.records:,} records", err=True)
         else:
             before = f", {answer['sent_before']:,} records were sent before" if answer["sent_before"] else ""
             click.echo(f"{answer['sent']:,} events of {answer['records']:,} records sent{before}")
         for why, count in found.skipped.items():
             click.echo(f"{count:,} × no event: {why}", err=True)
+    if found.skipped and not events:
+        records = found.skipped.total()
+        raise click.ClickException(f"not one of {records:,} records became an event; above is said why")

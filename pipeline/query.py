@@ -25,7 +25,7 @@ def run_query(sql: str, data_dir: Path | None, *, as_json: bool) -> None:
         result = client.query(sql)
     if as_json:
         rows = [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
-        print(json.dumps(rows, indent=2, default=str))
+        print(json.dumps(rows, indent=2, default=_json))
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in result.column_names:
@@ -34,6 +34,11 @@ def run_query(sql: str, data_dir: Path | None, *, as_json: bool) -> None:
         table.add_row(*map(_text, row))
     screen = Console(highlight=False)
     Console(highlight=False, width=screen.width if screen.is_terminal else _FILE_WIDTH).print(table)
+
+
+def _json(value: Any) -> str:
+    """Money with all its digits: as text, Decimal writes 1E-12 (R13)."""
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 def _text(value: Any) -> str:

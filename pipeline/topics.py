@@ -151,7 +151,7 @@ LEDGER_JOURNAL = Topic(
     "ledger-journal", "none", "one transaction: ranges, time, versions", "ledger", "ledger, rebuild, prove"
 )
 SEEN_IDS = Topic("seen-ids", "none", "identities, packed", "ledger", "ledger", kept_days=HORIZON_DAYS + 1)
-LOG_ID = Topic("log-id", "log-id", "the log's id, text", "usage-credits topics", "sink", compacted=True)
+LOG_ID = Topic("log-id", "the log's id", "the log's id, text", "usage-credits topics", "sink", compacted=True)
 
 INPUTS = (USAGE_EVENTS, ACCOUNT_COMMANDS)
 LEDGER_OUTPUTS = (

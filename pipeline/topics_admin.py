@@ -1,13 +1,15 @@
 """Topics on a cluster: settings go in; topics are created or checked against the table, and the log's id comes out.
 
 The log's id is made when the inputs are made. Whoever remembers positions elsewhere (the sink, in ClickHouse) remembers
-it with them, so that a cluster made anew is not mistaken for the old one. It lies in the topic `log-id`, last record.
+it with them, so that a cluster made anew is not mistaken for the old one. It lies in the topic `log-id`: the first one
+that is not void counts, so runs at the same instant find the same. Each is the key of its record, too: compaction keeps
+them all in their order, and a tombstone makes one void.
 Source: docs/rules.md R43, R44; pipeline/topics.py.
 """
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -37,6 +39,9 @@ _TIME = "message.timestamp.type"
 _ONE_LOG = (*INPUTS, PRICED_USAGE, LOG_ID)
 """Whichever of these is made anew, positions remembered elsewhere no longer mean anything."""
 
+CLOCK = b"clock"
+"""The key, in `log-id`, of records that are written for the broker's stamp alone; their value means nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Created:
@@ -59,13 +64,21 @@ async def create_topics(settings: Settings) -> Created:
         KafkaError: no broker, or it refused.
     """
     async with open_admin(settings) as admin:
+        # Ids are read before it is looked what is missing: an id that another run writes meanwhile is not made void.
+        there = await _partitions(admin)
+        log_ids = await _log_ids(settings) if settings.topic_prefix + LOG_ID.name in there else {}
         there = await _partitions(admin)
         missing = [topic for topic in TOPICS if settings.topic_prefix + topic.name not in there]
+        if any(topic in missing for topic in _ONE_LOG):
+            # Before they are made: whoever dies in between leaves a log without an id, not one with that of another.
+            await _write_log_ids(settings, dict.fromkeys(log_ids))
         await _create(admin, missing, settings)
         await _check(admin, settings)
-    log_id = None if any(topic in missing for topic in _ONE_LOG) else await _read_log_id(settings)
+    if not await _log_ids(settings):
+        log_id = secrets.token_hex(8).encode()
+        await _write_log_ids(settings, {log_id: log_id})
     return Created(
-        log_id=log_id or await _new_log_id(settings),
+        log_id=await read_log_id(settings),
         created=tuple(topic.name for topic in missing),
         existing=tuple(topic.name for topic in TOPICS if topic not in missing),
     )
@@ -91,12 +104,13 @@ async def read_log_id(settings: Settings) -> str:
     Raises:
         TopicsWrong: there is none.
     """
-    if log_id := await _read_log_id(settings):
-        return log_id
+    for log_id in (await _log_ids(settings)).values():
+        return log_id  # the first
     raise TopicsWrong(f"topic {settings.topic_prefix}{LOG_ID.name} holds no log id; run `usage-credits topics`")
 
 
-async def _read_log_id(settings: Settings) -> str | None:
+async def _log_ids(settings: Settings) -> dict[bytes, str]:
+    """Those that are not void by their records' keys, in the order in which they were written."""
     consumer = AIOKafkaConsumer(**settings.kafka(), isolation_level="read_committed", enable_auto_commit=False)
     await consumer.start()
     try:
@@ -104,13 +118,16 @@ async def _read_log_id(settings: Settings) -> str | None:
         consumer.assign([place])
         await consumer.seek_to_beginning(place)
         end = (await consumer.end_offsets([place]))[place]
-        log_id = None
+        log_ids: dict[bytes, str] = {}
         while await consumer.position(place) < end:
             for record in (await consumer.getmany(place, timeout_ms=1_000)).get(place, ()):
-                log_id = (record.value or b"").decode()
+                if record.value is None:
+                    log_ids.pop(record.key, None)
+                elif record.key != CLOCK:
+                    log_ids[record.key] = record.value.decode()
     finally:
         await consumer.stop()
-    return log_id
+    return log_ids
 
 
 async def _checked(settings: Settings) -> Created:
@@ -142,15 +159,15 @@ async def when_kafka_is_there(
         await asyncio.sleep(pause)
 
 
-async def _new_log_id(settings: Settings) -> str:
-    log_id = secrets.token_hex(8)
+async def _write_log_ids(settings: Settings, records: Mapping[bytes, bytes | None]) -> None:
+    """Write ids by their keys; None makes one void."""
     producer = AIOKafkaProducer(**settings.kafka(), acks="all", enable_idempotence=True)
     await producer.start()
     try:
-        await producer.send_and_wait(settings.topic_prefix + LOG_ID.name, log_id.encode(), b"log-id", partition=0)
+        for key, value in records.items():
+            await producer.send_and_wait(settings.topic_prefix + LOG_ID.name, value, key, partition=0)
     finally:
         await producer.stop()
-    return log_id
 
 
 @asynccontextmanager

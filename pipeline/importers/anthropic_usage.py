@@ -17,7 +17,7 @@ from pipeline.price_book import load_price_book
 from schemas.money import PICOUSD_PER_CENT
 
 SOURCE = "anthropic-usage-report"
-MOST_TOKENS = 100_000_000
+MOST_TOKENS, MOST_SEARCHES = 100_000_000, 100_000
 """Of a kind in one event (R17)."""
 
 BELOW = {"0-200k": 200_000}
@@ -78,7 +78,8 @@ def _readings(one: tuple[str, dict[str, Any]]) -> Iterator[Reading]:
         "web_search_requests": (result.get("server_tool_use") or {}).get("web_search_requests", 0),
     }
     occurred_at = instant(starting_at)
-    pieces = max(1, -(-max(counts.values()) // MOST_TOKENS))
+    most = {kind: MOST_SEARCHES if kind == "web_search_requests" else MOST_TOKENS for kind in counts}
+    pieces = max(1, *(-(-count // most[kind]) for kind, count in counts.items()))
     threshold = _threshold(result["model"], occurred_at)
     prompt = sum(counts[kind] for kind in _PROMPT)
     if threshold is not None and prompt > threshold:
@@ -93,11 +94,13 @@ def _readings(one: tuple[str, dict[str, Any]]) -> Iterator[Reading]:
             # Shares of a kind differ by one at most, so four of them by four.
             pieces = max(pieces, -(-prompt // (threshold - len(_PROMPT))))
     groups = [result.get(name) for name in _GROUPS]
+    if service_account_id := result.get("service_account_id"):  # elsewhere identities stay what they were
+        groups.append(service_account_id)
     for number in range(pieces):
         yield {
             "event_id": identity(starting_at, groups, number),
             "source": SOURCE,
-            "user_id": result.get("account_id") or result.get("api_key_id"),
+            "user_id": result.get("account_id") or result.get("api_key_id") or service_account_id,
             "model": result["model"],
             "occurred_at_micros": occurred_at,
             "processing": result.get("service_tier"),

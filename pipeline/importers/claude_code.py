@@ -44,12 +44,12 @@ def _complete(told: Told) -> Complete:
 
     def complete(reading: Reading) -> Reading:
         session_id = reading.pop("session_id")
-        requests_of[session_id] += 1
-        is_included = requests_of[session_id] <= INCLUDED_REQUESTS
-        reading["funding"] = told.funding or ("included" if is_included else "credits")
         if told.org_id is None:
+            requests_of[session_id] += 1
+            is_included = requests_of[session_id] <= INCLUDED_REQUESTS
             person = person_of(session_id)
             reading |= {"org_id": person.org_id, "user_id": person.user_id}
+            reading["funding"] = told.funding or ("included" if is_included else "credits")
         return reading
 
     return complete

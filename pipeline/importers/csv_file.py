@@ -6,8 +6,9 @@ text is its identity, and which of the file's equal lines it is.
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pipeline.importers.readings import LINE, Format, NoUsage, Reading, identity, instant, uncached
 from schemas.usage import UsageEvent
@@ -15,6 +16,7 @@ from schemas.usage import UsageEvent
 SOURCE = "csv"
 FIELDS = {name.removesuffix("_micros") for name in UsageEvent.model_fields} - {"corrects"}
 _COUNTS = {name for name in FIELDS if name.endswith(("_tokens", "_requests"))}
+_WHOLE = re.compile(r"(\d+|\d{1,3}(,\d{3})+)(\.0)?", re.ASCII)
 _CACHED = ("cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
 
 
@@ -43,11 +45,16 @@ def csv_format(columns: Mapping[str, str], *, input_includes_cached: bool) -> Fo
     return Format("*.csv", read)
 
 
-def _reading(row: Mapping[str, str | None], columns: Mapping[str, str], input_includes_cached: bool) -> Reading:
+def _reading(row: Mapping[str, Any], columns: Mapping[str, str], input_includes_cached: bool) -> Reading:
+    if (
+        None in row or None in row.values()
+    ):  # as csv tells of fields without a heading, and of a heading without a field
+        fields = sum(len(value) if isinstance(value, list) else value is not None for value in row.values())
+        raise NoUsage(f"{fields} fields, the heading has {len(row.keys() - {None})}")
     found: Reading = {}
     for field in FIELDS:
         column = columns.get(field, field)
-        text = (row.get(column) or "").strip()
+        text = row.get(column, "").strip()
         if field in columns and column not in row:
             raise NoUsage(f"there is no column {column!r}")
         if text:
@@ -63,7 +70,6 @@ def _reading(row: Mapping[str, str | None], columns: Mapping[str, str], input_in
 
 
 def _count(column: str, text: str) -> int:
-    digits = text.replace(",", "").removesuffix(".0")
-    if not digits.isascii() or not digits.isdigit():
+    if _WHOLE.fullmatch(text) is None:
         raise NoUsage(f"{column} is no whole number, such as {text[:40]!r}")
-    return int(digits)
+    return int(text.replace(",", "").removesuffix(".0"))

@@ -208,7 +208,8 @@ async def _send(found: Found, again: bool) -> tuple[int, int]:
     if sent and settings.mode == "replay":
         # There a record is processed once a later one, or a tick, lies in both inputs; Kafka's times are milliseconds.
         await publish(settings, [], ticks_at_micros=(last_micros // 1_000 + 1) * 1_000)
-    _take_note(note, len(found))
+    if sent or before:  # what became no event is told again by the next run
+        _take_note(note, len(found))
     tell(len(found))
     return sent, before
 

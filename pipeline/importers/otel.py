@@ -12,6 +12,8 @@ from pipeline.importers.readings import Format, NoUsage, Reading, each, records,
 
 SOURCE = "opentelemetry"
 _FOREVER_MICROS = 2**62
+_CACHE_READ = "gen_ai.usage.cache_read.input_tokens"
+_CACHE_WRITTEN = "gen_ai.usage.cache_creation.input_tokens"
 REQUESTS = ("chat", "text_completion", "generate_content")
 
 
@@ -27,7 +29,7 @@ OTEL = Format("*.json*", read)
 def _spans(resource: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Each span, with what is said of all."""
     about = _attributes(resource.get("resource") or {})
-    for scope in resource.get("scopeSpans", ()):
+    for scope in resource["scopeSpans"]:
         for span in scope.get("spans", ()):
             yield span, about
 
@@ -40,8 +42,9 @@ def _readings(one: tuple[dict[str, Any], dict[str, Any]]) -> Iterator[Reading]:
         raise NoUsage(f"no request to a model: gen_ai.operation.name is {operation}")
     if "gen_ai.usage.input_tokens" not in said and "gen_ai.usage.output_tokens" not in said:
         raise NoUsage("no usage: a request that failed")
-    read_tokens = said.get("gen_ai.usage.cache_read.input_tokens", 0)
-    written = said.get("gen_ai.usage.cache_creation.input_tokens", 0)
+    if _CACHE_READ not in said and _CACHE_WRITTEN not in said:
+        _refuse_other_names(said)
+    read_tokens, written = said.get(_CACHE_READ, 0), said.get(_CACHE_WRITTEN, 0)
     occurred_at_micros = int(span["startTimeUnixNano"]) // 1_000
     if not 0 < occurred_at_micros < _FOREVER_MICROS:
         raise NoUsage("no time of its own")
@@ -57,6 +60,16 @@ def _readings(one: tuple[dict[str, Any], dict[str, Any]]) -> Iterator[Reading]:
         "cache_read_tokens": read_tokens,
         "cache_write_5m_tokens": written,
     }
+
+
+def _refuse_other_names(said: dict[str, Any]) -> None:
+    """Instrumentations older than the conventions call cached tokens otherwise; some add them to input, some do not."""
+    for name, value in said.items():
+        if name.startswith("gen_ai.usage.") and "cache" in name and value:
+            raise NoUsage(
+                f"{name} may or may not be counted among input tokens; have the collector write {_CACHE_READ} and "
+                f"{_CACHE_WRITTEN}, which are"
+            )
 
 
 def _attributes(thing: dict[str, Any]) -> dict[str, Any]:

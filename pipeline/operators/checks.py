@@ -13,6 +13,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
+from pipeline.agents.ledger_machine import RULES_VERSION
+from pipeline.engine.continuing import check_versions
+from pipeline.engine.contract import InvariantBroken
+from pipeline.engine.preflight import Refused
 from pipeline.engine.restore import last_line
 from pipeline.errors import Mendable
 from pipeline.gate.server import is_loopback
@@ -23,7 +27,7 @@ from pipeline.rights import Process
 from pipeline.rights_admin import lacking_rights, principal
 from pipeline.settings import Settings
 from pipeline.topics import LEDGER_JOURNAL, LOG_ID, TOPICS
-from pipeline.topics_admin import check_topics, open_admin
+from pipeline.topics_admin import CLOCK, check_topics, open_admin
 from sinks.clickhouse import ClickHouse, without_password
 from sinks.errors import SinkError
 from sinks.migrate import migrations
@@ -159,9 +163,7 @@ async def _clock(settings: Settings, log_id: str) -> Finding:
     await producer.start()
     try:
         before = time.time()
-        stamped = await producer.send_and_wait(
-            settings.topic_prefix + LOG_ID.name, log_id.encode(), b"log-id", partition=0
-        )
+        stamped = await producer.send_and_wait(settings.topic_prefix + LOG_ID.name, log_id.encode(), CLOCK, partition=0)
         after = time.time()
     finally:
         await producer.stop()
@@ -176,14 +178,15 @@ async def _clock(settings: Settings, log_id: str) -> Finding:
 async def _versions(settings: Settings) -> Finding:
     """Whether a worker of this program could take over: what wrote last must not be newer."""
     book = load_price_book()
+    versions: dict[str, str | int] = {"price_book_size": book.size, "rules": RULES_VERSION}
     async with consumer(settings, "read_committed") as started:
         for place in places(settings, (LEDGER_JOURNAL.name,), range(settings.partitions)):
-            line = await last_line(started, place)
-            size = line.versions.get("price_book_size", 0) if line else 0
-            if isinstance(size, int) and size > book.size:
-                found = f"partition {place.partition} was priced by a later price book than this program's"
+            try:
+                check_versions(await last_line(started, place), versions)
+            except (Refused, InvariantBroken) as error:
+                found = f"partition {place.partition}: {error}"
                 return Finding("bad", "versions", found, "upgrade this program: its ledger would not start")
-    return good("versions", f"price book {book.version} is that of the last transactions, or later")
+    return good("versions", f"price book {book.version} and rules {RULES_VERSION} are those that wrote last, or later")
 
 
 async def _clickhouse(settings: Settings) -> AsyncIterator[Finding]:

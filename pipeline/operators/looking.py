@@ -17,7 +17,7 @@ from pipeline.errors import sentence_for
 from pipeline.proof.command import last_proof
 from pipeline.reading import Reader, consumer, open_reader, places
 from pipeline.settings import Settings
-from pipeline.topics import ACCOUNT_COMMANDS, CREDIT_STATUS, LEDGER_JOURNAL, TOPICS, USAGE_EVENTS
+from pipeline.topics import ACCOUNT_COMMANDS, CREDIT_STATUS, LEDGER_JOURNAL, LOG_ID, TOPICS, USAGE_EVENTS
 from pipeline.topics_admin import check_topics, open_admin
 from schemas.instants import format_instant
 from schemas.status_copy import StatusCopy
@@ -25,7 +25,11 @@ from sinks.clickhouse import ClickHouse
 from sinks.errors import SinkError
 
 _GATE_SECONDS = 3.0
-_SINK_TOPICS = tuple(topic.name for topic in TOPICS if "sink" in topic.readers.split(", "))
+_SINK_TOPICS = tuple(topic.name for topic in TOPICS if "sink" in topic.readers.split(", ") and topic is not LOG_ID)
+
+# Longer than any transaction of ours is open, unless its process died.
+_HANGS_SECONDS = 10.0
+_ANSWER_MILLIS = 3_000
 
 
 @dataclass(slots=True)
@@ -42,6 +46,30 @@ class PartitionStatus:
     sink_lag: int
     transaction: int
     as_of_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hanging:
+    """A transaction that has been open for long in an input: the ledger reads nothing behind its first record.
+
+    Attributes:
+        offset: of its first record.
+        records: how many lie from there on, whosever they are.
+        since_micros: when that first record arrived.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    records: int
+    since_micros: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.topic}[{self.partition}] from offset {self.offset}: {self.records:,} records wait behind a "
+            f"transaction that is open since {format_instant(self.since_micros)}; see docs/operations.md, Hanging "
+            "transactions"
+        )
 
 
 @dataclass(slots=True)
@@ -63,6 +91,7 @@ class Status:
     gate: str
     clickhouse: str
     partitions: list[PartitionStatus]
+    hanging: list[Hanging] = field(default_factory=list)
     members: int | None = None
     paused: dict[str, int] | None = None
     proof: dict[str, Any] | None = None
@@ -90,6 +119,8 @@ class Status:
         for one in document["partitions"]:
             as_of_micros = one.pop("as_of_micros")
             one["as_of"] = format_instant(as_of_micros) if as_of_micros else None
+        for one in document["hanging"]:
+            one["since"] = format_instant(one.pop("since_micros"))
         return document | {"staleness_seconds": round(self.staleness_seconds, 3), "is_well": self.is_well}
 
 
@@ -128,11 +159,12 @@ async def look(settings: Settings, *, with_members: bool) -> Status:
                     lag(ledger, usage, number),
                     lag(ledger, commands, number),
                     # Behind the last record of each lies the marker that ended its transaction.
-                    lag(sink, [place for place in stored if place in sink], number, marker=1),
+                    lag(sink, stored, number, marker=1),
                     *told[number],
                 )
                 for number in numbers
             ],
+            hanging=await _hanging(settings, ends, await reader.written_ends(inputs)),
             proof=last_proof(settings),
         )
         if with_members:
@@ -164,6 +196,25 @@ async def _last_transactions(settings: Settings) -> list[tuple[int, int]]:
         for place in places(settings, (LEDGER_JOURNAL.name,), range(settings.partitions)):
             line = await last_line(started, place)
             found.append((line.seq, line.now_micros) if line else (0, 0))
+    return found
+
+
+async def _hanging(
+    settings: Settings, stable: Mapping[TopicPartition, int], written: Mapping[TopicPartition, int]
+) -> list[Hanging]:
+    """Of the inputs: where what is written ends behind what is decided. In replay mode no time tells how long."""
+    is_open = [place for place, end in written.items() if stable[place] < end]
+    if not is_open or settings.mode != "live":
+        return []
+    found = []
+    async with consumer(settings, "read_uncommitted") as started:
+        for place in is_open:
+            started.assign([place])
+            started.seek(place, stable[place])
+            for first in (await started.getmany(place, timeout_ms=_ANSWER_MILLIS, max_records=1)).get(place, ()):
+                if time.time() - first.timestamp / 1_000 >= _HANGS_SECONDS:
+                    records = written[place] - first.offset
+                    found.append(Hanging(place.topic, place.partition, first.offset, records, first.timestamp * 1_000))
     return found
 
 

@@ -57,6 +57,7 @@ def _parts(status: Status) -> list[RenderableType]:
             _mark(_age(behind), behind < _STALE_SECONDS) if one.as_of_micros else _bad("never ran"),
         )
     parts.append(lags)
+    parts += [_bad(str(one)) for one in status.hanging]
     if status.paused is not None and status.members is not None:
         paused = sum(count for reason, count in status.paused.items() if reason in LIMITS or reason == "balance")
         parts.append(title("Members", f"{status.members:,}, {paused:,} of them paused"))

@@ -12,10 +12,11 @@ import click
 from pipeline.domain.rules import Rules
 from pipeline.importers.readings import Told
 from pipeline.price_book import load_price_book
+from pipeline.screen import console
 from pipeline.simulate.accounts_file import read_accounts
 from pipeline.simulate.accounts_shape import instant_or_day
 from pipeline.simulate.figures import as_json, both_as_json
-from pipeline.simulate.report import comparison, console, report
+from pipeline.simulate.report import comparison, report
 from pipeline.simulate.run import Outcome, simulate
 from pipeline.simulate.scenario import NewLimit, WrongUsage, scenario_of, str_of, under_other_rules
 from pipeline.simulate.usage import read_usage
@@ -63,14 +64,14 @@ def run_simulate(
         if as_json_document:
             click.echo(json.dumps(as_json(scenario, outcome), indent=2))
         else:
-            console().print(report(scenario, outcome))
+            console(markup=False).print(report(scenario, outcome))
         return not usage.skipped and _took_all(outcome)
     other = under_other_rules(scenario, outcome, limits, other_book, month)
     both = (scenario, outcome), (other, simulate(other))
     if as_json_document:
         click.echo(json.dumps(both_as_json(*both), indent=2))
     else:
-        console().print(comparison(*both, _asked(limits, what_if, month)))
+        console(markup=False).print(comparison(*both, _asked(limits, what_if, month)))
     return not usage.skipped and _took_all(outcome) and _took_all(both[1][1])
 
 

@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from textwrap import shorten
-from typing import Literal
 
-from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.screen import apart, table, title
 from pipeline.simulate.figures import balances, entry_sums
 from pipeline.simulate.notices import notices
 from pipeline.simulate.run import Outcome, Scenario
@@ -26,7 +25,6 @@ from schemas.events import (
 from schemas.invoices import InvoiceFinalized, StatementIssued
 from schemas.money import exact_for_people, headroom_for_people, spend_for_people, usd_from_picousd
 
-WIDTH = 100
 _IN_ONE_LINE = ("at", "paused until", "spend", "limit", "over by", "amount", "was", "would be", "difference")
 """Headings of columns whose values nobody could read cut in two: instants and amounts."""
 
@@ -49,14 +47,6 @@ def comparison(was: tuple[Scenario, Outcome], would_be: tuple[Scenario, Outcome]
     )
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console of the screen's width, at most WIDTH; of WIDTH where there is no screen."""
-    plain = Console(stderr=stderr)
-    width = min(plain.width, WIDTH) if plain.is_terminal else WIDTH
-    # What files say is shown as it is: brackets are no markup.
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width)
-
-
 def _head(scenario: Scenario, outcome: Outcome) -> RenderableType:
     counts = outcome.counts
     books = " then ".join(book.version for _, book in scenario.books)
@@ -73,9 +63,9 @@ def _head(scenario: Scenario, outcome: Outcome) -> RenderableType:
 
 
 def _month_to_date(outcome: Outcome) -> Iterator[RenderableType]:
-    yield _title("Month to date", "limits as they were at the end of each month")
+    yield title("Month to date", "limits as they were at the end of each month")
     headings = ("month", "who", "spend", "limit", "came while paused", "value of included", "requests")
-    table = _table(*headings, right=(2, 3, 4, 5, 6))
+    made = _table(*headings, right=(2, 3, 4, 5, 6))
     before = ""
     for month, who in outcome.spend.whose():
         charged = outcome.spend.of(month, who)
@@ -83,9 +73,9 @@ def _month_to_date(outcome: Outcome) -> Iterator[RenderableType]:
         each = limit is not None and limit.applies_to == "each_member" and not who.user_id
         reached = limit is not None and charged.spend_picousd >= limit.limit_picousd and not each
         if who.kind == "organization" and before:
-            table.add_section()
+            made.add_section()
         before = who.org_id
-        table.add_row(
+        made.add_row(
             month if who.kind == "organization" else "",
             _indented(who),
             Text(spend_for_people(charged.spend_picousd), "bold red" if reached else "bold" if not who[1:] else ""),
@@ -94,7 +84,7 @@ def _month_to_date(outcome: Outcome) -> Iterator[RenderableType]:
             _or_dash(charged.included_picousd),
             f"{charged.credits_events + charged.included_events:,}",
         )
-    yield _apart(table)
+    yield apart(made)
 
 
 def _indented(who: Who) -> Text:
@@ -104,8 +94,8 @@ def _indented(who: Who) -> Text:
 
 
 def _side_by_side(was: Outcome, would_be: Outcome, asked: str) -> Iterator[RenderableType]:
-    yield _title("What if", asked)
-    table = _table("month", "who", "", "was", "would be", "difference", right=(3, 4, 5))
+    yield title("What if", asked)
+    made = _table("month", "who", "", "was", "would be", "difference", right=(3, 4, 5))
     keys = dict.fromkeys([*was.spend.whose(), *would_be.spend.whose()])
     for month, who in keys:
         before, after = was.spend.of(month, who), would_be.spend.of(month, who)
@@ -116,9 +106,9 @@ def _side_by_side(was: Outcome, would_be: Outcome, asked: str) -> Iterator[Rende
                 continue
             difference = _signed(new - old) if new != old else "–"
             row = (spend_for_people(old), spend_for_people(new), Text(difference, "bold" if new != old else ""))
-            table.add_row(month if who.kind == "organization" and label == "spend" else "", name, label, *row)
+            made.add_row(month if who.kind == "organization" and label == "spend" else "", name, label, *row)
             name = ""
-    yield _apart(table)
+    yield apart(made)
 
 
 def _measures(before: Charged, after: Charged) -> tuple[tuple[str, int, int], ...]:
@@ -133,13 +123,13 @@ def _pauses(outcome: Outcome, which: str) -> Iterator[RenderableType]:
     events = [event for event in outcome.events if isinstance(event, PAUSES)]
     if not events:
         if which:
-            yield _title("Limits reached, pauses", f"{which}: none")
+            yield title("Limits reached, pauses", f"{which}: none")
         return
-    yield _title("Limits reached, pauses", which or "in the order in which they were published")
-    table = _table("at", "who", "what", "limit", "spend", "over by", "paused until", right=(3, 4, 5))
+    yield title("Limits reached, pauses", which or "in the order in which they were published")
+    made = _table("at", "who", "what", "limit", "spend", "over by", "paused until", right=(3, 4, 5))
     for event in events:
-        table.add_row(when(event.at_micros), *_pause(event))
-    yield _apart(table)
+        made.add_row(when(event.at_micros), *_pause(event))
+    yield apart(made)
 
 
 def _pause(event: LedgerEvent) -> Sequence[RenderableType]:
@@ -189,91 +179,82 @@ def _ledger(outcome: Outcome) -> Iterator[RenderableType]:
     sums = entry_sums(outcome.events)
     if not sums:
         return
-    yield _title("Ledger entries", "added up; exact")
-    table = _table("organisation", "month", "account", "type", "entries", "amount", right=(4, 5))
+    yield title("Ledger entries", "added up; exact")
+    made = _table("organisation", "month", "account", "type", "entries", "amount", right=(4, 5))
     for entry in sums:
         amount = f"{'-' if entry.amount_picousd < 0 else ''}${usd_from_picousd(abs(entry.amount_picousd))}"
-        table.add_row(entry.org_id, entry.month, entry.account, entry.type, f"{entry.entries:,}", amount)
-    table.add_section()
+        made.add_row(entry.org_id, entry.month, entry.account, entry.type, f"{entry.entries:,}", amount)
+    made.add_section()
     for (org_id, account), balance in balances(outcome.events).items():
         amount = f"{'-' if balance < 0 else ''}${usd_from_picousd(abs(balance))}"
-        table.add_row(org_id, "", account, Text("balance", "bold"), "", Text(amount, "bold"))
-    yield _apart(table)
+        made.add_row(org_id, "", account, Text("balance", "bold"), "", Text(amount, "bold"))
+    yield apart(made)
 
 
 def _billed(outcome: Outcome) -> Iterator[RenderableType]:
     invoices = [event for event in outcome.events if isinstance(event, InvoiceFinalized)]
     statements = [event for event in outcome.events if isinstance(event, StatementIssued)]
     if invoices:
-        yield _title("Invoices", "finalised; rounded once, over all lines")
-        table = _table("organisation", "month", "number", "lines", "exact", "total", "due", right=(2, 3, 4, 5, 6))
+        yield title("Invoices", "finalised; rounded once, over all lines")
+        made = _table("organisation", "month", "number", "lines", "exact", "total", "due", right=(2, 3, 4, 5, 6))
         exact = exact_for_people(bill.exact_picousd for bill in invoices)
         for bill, usage in zip(invoices, exact, strict=True):
             number = "" if bill.number is None else str(bill.number)
             cents = map(spend_for_people, (bill.total_picousd, bill.due_picousd))
-            table.add_row(bill.org_id, str(bill.month), number, f"{bill.line_count:,}", usage, *cents)
-        yield _apart(table)
+            made.add_row(bill.org_id, str(bill.month), number, f"{bill.line_count:,}", usage, *cents)
+        yield apart(made)
     if statements:
-        yield _title("Statements", "of Team's wallets; exact")
-        table = _table("organisation", "month", "opening", "burn", "closing", right=(2, 3, 4))
+        yield title("Statements", "of Team's wallets; exact")
+        made = _table("organisation", "month", "opening", "burn", "closing", right=(2, 3, 4))
         for told in statements:
             amounts = exact_for_people((told.opening_picousd, told.burn_picousd, told.closing_picousd))
-            table.add_row(told.org_id, str(told.month), *amounts)
-        yield _apart(table)
+            made.add_row(told.org_id, str(told.month), *amounts)
+        yield apart(made)
 
 
 def _told(outcome: Outcome) -> Iterator[RenderableType]:
     found = list(notices(outcome.events))
     if not found:
         return
-    yield _title("Notices and requests", "to people and to billing")
-    table = _table("at", "who", "what")
+    yield title("Notices and requests", "to people and to billing")
+    made = _table("at", "who", "what")
     for event, who, what in found:
-        table.add_row(when(event.at_micros), who, what)
-    yield _apart(table)
+        made.add_row(when(event.at_micros), who, what)
+    yield apart(made)
 
 
 def _refusals(outcome: Outcome) -> Iterator[RenderableType]:
     refused = [event for event in outcome.events if isinstance(event, CommandRefused)]
     if not refused:
         return
-    yield _title("Refused", "these commands changed nothing")
-    table = _table("at", "command", "by", "why")
+    yield title("Refused", "these commands changed nothing")
+    made = _table("at", "command", "by", "why")
     for event in refused:
         command = f"{event.command}\n({event.command_id})"
         by = f"{event.actor.id}\nof {event.org_id}"
-        table.add_row(when(event.at_micros), command, by, f"{event.reason}: {event.detail}")
-    yield _apart(table)
+        made.add_row(when(event.at_micros), command, by, f"{event.reason}: {event.detail}")
+    yield apart(made)
 
 
 def _dead_letters(outcome: Outcome) -> Iterator[RenderableType]:
     letters = outcome.dead_letters
     if not letters:
         return
-    yield _title("Dead letters", "neither charged nor lost")
+    yield title("Dead letters", "neither charged nor lost")
     counts = Counter(letter.reason.value for _, letter in letters)
     first = {letter.reason.value: (place, letter.detail) for place, letter in reversed(letters)}
-    table = _table("reason", "events", "first at", "for example", right=(1,))
+    made = _table("reason", "events", "first at", "for example", right=(1,))
     for reason, count in counts.items():
         place, detail = first[reason]
-        table.add_row(reason, f"{count:,}", place, shorten(detail, 130, placeholder=" …"))
-    yield _apart(table)
-
-
-def _title(title: str, source: str) -> RenderableType:
-    return _apart(Text.assemble((title, "bold"), f"  {source}"))
-
-
-def _apart(renderable: RenderableType) -> RenderableType:
-    return Group("", renderable)
+        made.add_row(reason, f"{count:,}", place, shorten(detail, 130, placeholder=" …"))
+    yield apart(made)
 
 
 def _table(*headings: str, right: Sequence[int] = ()) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, expand=True)
-    for index, heading in enumerate(headings):
-        justify: Literal["left", "right"] = "right" if index in right else "left"
-        table.add_column(heading, justify=justify, overflow="fold", no_wrap=heading in _IN_ONE_LINE)
-    return table
+    made = table(*headings, right=right)
+    for column, heading in zip(made.columns, headings, strict=True):
+        column.no_wrap = heading in _IN_ONE_LINE
+    return made
 
 
 def _or_dash(picousd: int) -> str:

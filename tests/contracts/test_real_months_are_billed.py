@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from pipeline.importers import claude_code
-from pipeline.importers.readings import Told
 from pipeline.replay import read_event
 from schemas.instants import parse_instant
 from schemas.invoices import InvoiceDrafted, InvoiceFinalized
@@ -221,8 +220,8 @@ def wires() -> list[Wire]:
             | {"model": call.model, "occurred_at": call.occurred_at, "funding": "credits"}
             | tokens
         )
-    whose = Told(org_id="acme", user_id="ann")
-    return [*sent, *map(cloud_event, imported(claude_code.CLAUDE_CODE, CLAUDE_CODE, told=whose))]
+    logged = imported(claude_code.CLAUDE_CODE, CLAUDE_CODE)
+    return [*sent, *(cloud_event(event.model_copy(update={"org_id": "acme", "user_id": "ann"})) for event in logged)]
 
 
 @pytest.fixture(scope="module")

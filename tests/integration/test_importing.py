@@ -46,10 +46,10 @@ def file(tmp_path: Path) -> Path:
     return requests(tmp_path, 7)
 
 
-def requests(folder: Path, count: int) -> Path:
+def requests(folder: Path, count: int, day: str = "2026-09-14") -> Path:
     """A file of so many requests, the latest first, each of which costs a cent."""
     rows = [
-        f"2026-09-14T10:{second // 60 % 60:02}:{second % 60:02}Z,e-{second},claude-sonnet-4-6,1"
+        f"{day}T10:{second // 60 % 60:02}:{second % 60:02}Z,e-{second},claude-sonnet-4-6,1"
         for second in reversed(range(count))
     ]
     (path := folder / "requests.csv").write_text(
@@ -88,6 +88,18 @@ async def test_what_another_kafka_has_this_one_has_not(
     monkeypatch.setenv("TOPIC_PREFIX", settings.topic_prefix + "other.")
     assert (await run("topics")).exit_code == 0
     assert await imported(file) == (7, 0)
+
+
+@pytest.mark.parametrize("spoilt", ["yesterday", "2026-09-14"])  # found when it is read; by nobody's being named
+async def test_what_became_no_event_is_told_again_by_the_next_run(
+    spoilt: str, tmp_path: Path, settings: Settings
+) -> None:
+    file = requests(tmp_path, 7, spoilt)
+    for _ in range(2):
+        ended = await run("import", "csv", str(file))
+        assert (ended.exit_code, "sent before" in ended.stdout) == (1, False), ended.stdout
+        assert "Error: not one of 7 records became an event" in ended.stderr
+    assert await ids(settings) == []
 
 
 async def test_a_run_that_is_killed_is_taken_up_again_and_each_event_is_charged_once(

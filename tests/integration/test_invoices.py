@@ -72,6 +72,13 @@ def picousd(usd: str) -> int:
     return int(Decimal(usd).scaleb(12))
 
 
+@pytest.mark.usefixtures("billed")
+async def test_money_that_is_asked_for_as_json_is_a_plain_decimal() -> None:
+    sql = "SELECT toDecimal128('0.000000000001', 12) AS least_usd, toDecimal128(0, 12) AS no_usd"
+    (row,) = json.loads(await text("query", "--json", sql))
+    assert row == {"least_usd": "0.000000000001", "no_usd": "0.000000000000"}
+
+
 async def test_a_list_has_every_invoice_and_what_may_become_one(billed: list[Any]) -> None:
     found = [
         tuple(one[name] for name in ("org_id", "month", "number", "state", "total_usd", "due_usd", "open_usd"))

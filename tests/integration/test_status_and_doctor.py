@@ -2,18 +2,24 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from pipeline.embedded.kafka import EmbeddedKafka
+from pipeline.operators import looking
 from pipeline.operators.checks import Finding, configuration, findings
+from pipeline.operators.looking import look
 from pipeline.settings import Settings
 from pipeline.topics_admin import create_topics
+from schemas.instants import format_instant
 from tests.support.gate_world import GateWorld
 from tests.support.secured_world import run
 
@@ -77,6 +83,48 @@ async def test_status_of_topics_that_nobody_works_on(settings: Settings) -> None
     assert (status["members"], status["paused"], status["proof"]) == (0, {}, None)
 
 
+@asynccontextmanager
+async def producing(settings: Settings, **arguments: Any) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(**settings.kafka(), **arguments)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def test_status_counts_what_a_sink_that_never_ran_has_to_store(settings: Settings) -> None:
+    await create_topics(settings)
+    async with producing(settings) as producer:
+        for _ in range(3):
+            await producer.send_and_wait(settings.topic_prefix + "priced-usage", b"{}", partition=1)
+    _, status = await told(settings, "status", "--quick")
+    # The last of them is taken for a marker.
+    assert [one["sink_lag"] for one in status["partitions"]] == [0, 2]
+
+
+async def test_status_names_a_transaction_that_hangs_in_an_input(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create_topics(settings)
+    place = settings.topic_prefix + "usage-events"
+    async with producing(settings, transactional_id=settings.topic_prefix + "somebody") as producer:
+        await producer.begin_transaction()
+        first = await producer.send_and_wait(place, b"{}", partition=1)
+        await producer.send_and_wait(place, b"{}", partition=1)
+        _, fresh = await told(settings, "status", "--quick")
+        assert fresh["hanging"] == []  # it may be one that is about to end
+        monkeypatch.setattr(looking, "_HANGS_SECONDS", 0.0)
+        status = await look(settings, with_members=False)
+        since = format_instant(first.timestamp * 1_000)
+        assert status.json()["hanging"] == [{"topic": place, "partition": 1, "offset": 0, "records": 2, "since": since}]
+        assert str(status.hanging[0]).startswith(
+            f"{place}[1] from offset 0: 2 records wait behind a transaction that is open since {since}"
+        )
+        await producer.abort_transaction()
+    assert (await look(settings, with_members=False)).hanging == []
+
+
 async def test_status_without_kafka_is_one_sentence(settings: Settings) -> None:
     away = settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
     ended = await asyncio.to_thread(run, away, "status")
@@ -128,6 +176,27 @@ async def test_doctor_says_where_a_topic_is_other_than_the_table(settings: Setti
     assert short.to_do == (
         f"kafka-configs.sh --alter --entity-type topics --entity-name {name} --add-config retention.ms=34560000000"
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ({"price_book_size": 10**9}, "this worker is older than the one before it: price_book_size"),
+        ({"rules": 10**9}, "this worker is older than the one before it: rules"),
+        ({"kind": "unheard of"}, "no line of a journal that this program knows"),
+    ],
+)
+async def test_doctor_says_where_a_worker_of_this_program_would_not_start(
+    settings: Settings, line: dict[str, Any], why: str
+) -> None:
+    await create_topics(settings)
+    written = {"seq": 1, "kind": "chunk", "usage": [0, 1], "commands": [0, 0], "now_micros": 1, "quarantined": []}
+    async with producing(settings) as producer:
+        value = json.dumps(written | line).encode()
+        await producer.send_and_wait(settings.topic_prefix + "ledger-journal", value, partition=1)
+    (newer,) = [one for one in await looked(settings) if one.area == "versions"]
+    assert newer.level == "bad"
+    assert newer.found.startswith(f"partition 1: {why}")
 
 
 async def test_doctor_says_who_is_away(settings: Settings) -> None:

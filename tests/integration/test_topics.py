@@ -1,12 +1,15 @@
 """Topics on a real Kafka: made from their table, checked against it; records placed and timed as the ledger expects."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from click.testing import CliRunner
 
+from pipeline import topics_admin
 from pipeline.cli import main
 from pipeline.demo.reading import read_topics
 from pipeline.embedded.kafka import EmbeddedKafka
@@ -60,6 +63,47 @@ async def test_inputs_made_anew_are_another_log(settings: Settings) -> None:
     second = await create_topics(settings)
     assert second.created == (USAGE_EVENTS.name,)
     assert second.log_id != first.log_id
+
+
+async def test_all_who_make_the_topics_at_once_find_the_same_log(settings: Settings) -> None:
+    made = await asyncio.gather(*(create_topics(settings) for _ in range(4)))
+    assert {one.log_id for one in made} == {await check_topics(settings)}
+
+
+async def test_all_who_make_the_inputs_anew_at_once_find_the_same_new_log(settings: Settings) -> None:
+    before = await create_topics(settings)
+    await delete(settings, USAGE_EVENTS.name)
+    made = await asyncio.gather(*(create_topics(settings) for _ in range(4)))
+    assert {one.log_id for one in made} == {await check_topics(settings)}
+    assert made[0].log_id != before.log_id
+
+
+async def test_the_first_log_id_counts_whoever_writes_another(settings: Settings) -> None:
+    first = await create_topics(settings)
+    producer = AIOKafkaProducer(**settings.kafka())
+    await producer.start()
+    for key in (b"00000000000000ff", b"clock"):
+        await producer.send_and_wait(settings.topic_prefix + LOG_ID.name, b"00000000000000ff", key, partition=0)
+    await producer.stop()
+    assert await check_topics(settings) == first.log_id == (await create_topics(settings)).log_id
+
+
+async def test_inputs_made_anew_by_a_run_that_died_are_another_log(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await create_topics(settings)
+    await delete(settings, USAGE_EVENTS.name)
+
+    async def dies(*_arguments: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(topics_admin, "_check", dies)
+        with pytest.raises(RuntimeError, match="killed"):
+            await create_topics(settings)
+    with pytest.raises(TopicsWrong, match="holds no log id"):
+        await check_topics(settings)
+    assert (await create_topics(settings)).log_id != first.log_id
 
 
 async def test_a_topic_of_another_kind_does_not_make_another_log(settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """The importer: deliveries of a log in, one event per request out."""
 
 import json
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from pipeline.importers.importing import find, find_files
 from pipeline.importers.people import INCLUDED_REQUESTS, PEOPLE, person_of
 from pipeline.importers.readings import Told
 from schemas.instants import parse_instant
-from schemas.usage import UsageEvent, cloud_event, read_event
+from schemas.usage import Funding, UsageEvent, cloud_event, read_event
 from tests.support.imports import imported
 
 ANNA = Told(org_id="acme", user_id="anna")
@@ -165,13 +166,22 @@ def test_a_path_without_logs_is_said(tmp_path: Path) -> None:
         find_files(CLAUDE_CODE, [tmp_path])
 
 
-def test_the_first_25_requests_of_a_session_are_included_in_the_seat(tmp_path: Path) -> None:
+def test_without_a_name_the_first_25_requests_of_a_session_are_included_in_the_seat(tmp_path: Path) -> None:
     def minute(number: int) -> dict[str, Any]:
         return delivery(message_id=f"msg_{number}", at=f"2026-02-10T10:{number:02d}:00Z")
 
     write(tmp_path / "log.jsonl", *(minute(number) for number in reversed(range(30))))
-    funding = [event.funding for event in events(tmp_path)]
+    funding = [event.funding for event in imported(CLAUDE_CODE, tmp_path)]
     assert funding == ["included"] * INCLUDED_REQUESTS + ["credits"] * 5
+
+
+@pytest.mark.parametrize(("told", "funding"), [(None, "credits"), ("included", "included")])
+def test_whose_logs_are_named_pays_for_all_unless_told_otherwise(
+    tmp_path: Path, told: Funding | None, funding: str
+) -> None:
+    path = write(tmp_path / "log.jsonl", delivery(message_id="msg_1"), delivery(message_id="msg_2"))
+    both = imported(CLAUDE_CODE, path, told=replace(ANNA, funding=told))
+    assert [event.funding for event in both] == [funding] * 2
 
 
 def test_without_a_name_the_rule_says_whose_a_session_is(tmp_path: Path) -> None:

@@ -61,6 +61,26 @@ def test_input_tokens_of_spans_count_what_the_cache_read_and_wrote() -> None:
     assert list(skipped) == ["no request to a model: gen_ai.operation.name is invoke_agent"]
 
 
+@pytest.mark.parametrize(("also", "count"), [({}, 0), ({"gen_ai.usage.cache_read.input_tokens": 90}, 1)])
+def test_cached_tokens_by_a_name_of_nobodys_conventions_are_not_left_out(
+    also: dict[str, int], count: int, tmp_path: Path
+) -> None:
+    """Some count them among input tokens, some do not; beside the known name it does not matter."""
+    said = {"gen_ai.usage.input_tokens": 100, "gen_ai.usage.cache_read_input_tokens": 90} | also
+    attributes = [{"key": key, "value": {"intValue": str(value)}} for key, value in said.items()]
+    attributes += [
+        {"key": key, "value": {"stringValue": value}}
+        for key, value in {"gen_ai.operation.name": "chat", "gen_ai.request.model": "claude-haiku-4-5"}.items()
+    ]
+    span = {"traceId": "a", "spanId": "b", "startTimeUnixNano": "1789409622617000000", "attributes": attributes}
+    (file := tmp_path / "spans.json").write_text(
+        json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}),
+    )
+    events, skipped = read(OTEL, file)
+    assert [tokens(event)[:3] for event in events] == [(10, 0, 90)] * count
+    assert [why.split(" ")[0] for why in skipped] == ["gen_ai.usage.cache_read_input_tokens"] * (1 - count)
+
+
 def test_more_cached_tokens_than_tokens_are_no_event(tmp_path: Path) -> None:
     row = json.loads((FILES / "litellm_spend_logs.json").read_text())["data"][0] | {"prompt_tokens": 99_999}
     file = tmp_path / "one.json"
@@ -92,6 +112,27 @@ def test_no_event_has_more_tokens_of_a_kind_than_the_ledger_takes() -> None:
     )
 
 
+def test_searches_of_a_bucket_are_cut_to_what_an_event_may_have(tmp_path: Path) -> None:
+    """100,000 of an event (R17)."""
+    bucket = json.loads((FILES / "anthropic_usage.json").read_text())["data"][0]
+    many = bucket["results"][1] | {"server_tool_use": {"web_search_requests": 250_001}}
+    (file := tmp_path / "usage.json").write_text(json.dumps({"data": [bucket | {"results": [many]}]}))
+    events, skipped = read(ANTHROPIC_USAGE, file)
+    assert not skipped
+    assert sum(event.web_search_requests for event in events) == 250_001
+    assert max(event.web_search_requests for event in events) <= 100_000
+
+
+def test_sums_of_two_service_accounts_are_two_events(tmp_path: Path) -> None:
+    bucket = json.loads((FILES / "anthropic_usage.json").read_text())["data"][0]
+    alike = {name: value for name, value in bucket["results"][1].items() if name != "account_id"}
+    both = [alike | {"service_account_id": account} for account in ("svac_1", "svac_2")]
+    (file := tmp_path / "usage.json").write_text(json.dumps({"data": [bucket | {"results": both}]}))
+    one, other = read(ANTHROPIC_USAGE, file)[0]
+    assert one.event_id != other.event_id
+    assert {one.user_id, other.user_id} == {"svac_1", "svac_2"}
+
+
 def test_a_cost_report_is_in_cents_with_decimals() -> None:
     with (FILES / "anthropic_cost.json").open("rb") as file:
         assert cost_picousd(file) == 1_337_891_200_000
@@ -105,6 +146,31 @@ def test_columns_are_mapped_and_equal_lines_are_told_apart() -> None:
     assert (first.user_id, first.product) == ("ann", "chat")
     assert first.event_id != second.event_id
     assert sorted(skipped) == ["completion is no whole number, such as 'x'", "no instant such as 'yesterday' is known"]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("2026-09-14T10:00:00Z,claude-sonnet-4-6,1,000,20", "5 fields, the heading has 4"),
+        ("2026-09-14T10:00:00Z,claude-sonnet-4-6,1000", "3 fields, the heading has 4"),
+        ('2026-09-14T10:00:00Z,claude-sonnet-4-6,"1,5",20', "input_tokens is no whole number, such as '1,5'"),
+    ],
+)
+def test_a_line_whose_counts_cannot_be_told_is_no_event(line: str, why: str, tmp_path: Path) -> None:
+    """A thousands separator that is not quoted moves all that follows; a line may be cut."""
+    (file := tmp_path / "rows.csv").write_text(f"occurred_at,model,input_tokens,output_tokens\n{line}\n")
+    events, skipped = read(csv_format({}, input_includes_cached=False), file)
+    assert events == []
+    assert [why in told for told in skipped] == [True], skipped
+
+
+@pytest.mark.parametrize("written", ["1234567", '"1,234,567"', "1234567.0", " 1234567 "])
+def test_a_count_may_be_written_in_many_ways(written: str, tmp_path: Path) -> None:
+    (file := tmp_path / "rows.csv").write_text(
+        f"occurred_at,model,input_tokens\n2026-09-14T10:00:00Z,claude-sonnet-4-6,{written}\n"
+    )
+    ((event,), _) = read(csv_format({}, input_includes_cached=False), file)
+    assert event.input_tokens == 1_234_567
 
 
 @pytest.mark.parametrize("spoils", ["the log", "whose it is", "the mapping"])
@@ -207,6 +273,12 @@ def test_a_file_of_another_kind_is_told_by_its_name(text: str, tmp_path: Path) -
         read(LITELLM, file)
 
 
+def test_lines_without_spans_are_counted(tmp_path: Path) -> None:
+    """As of a file of another kind, or of logs and metrics in the same file."""
+    (file := tmp_path / "rows.jsonl").write_text(WAYS["lines"] + '{"resourceLogs": []}\n')
+    assert read(OTEL, file) == ([], {"no spans of a resource: KeyError 'scopeSpans'": len(ROWS) + 1})
+
+
 def test_half_a_character_is_no_event(tmp_path: Path) -> None:
     (file := tmp_path / "rows.json").write_text(json.dumps([ROWS[0] | {"request_id": "\ud800"}]))
     events, skipped = read(LITELLM, file)
@@ -278,10 +350,25 @@ def test_a_model_without_a_price_would_be_a_dead_letter(tmp_path: Path) -> None:
 
 
 def test_events_can_be_printed_and_are_what_the_ledger_takes() -> None:
-    result = run("csv", str(FILES / "requests.csv"), "--org-id", "acme", "--map", "occurred_at=time", "--stdout")
-    assert result.exit_code == 0
+    mapped = ("--map", "occurred_at=time", "--map", "user_id=who", "--map", "product=app")
+    result = run("csv", str(FILES / "requests.csv"), "--org-id", "acme", *mapped, "--stdout")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 2), result.stderr
     result = run("litellm", str(FILES / "litellm_spend_logs.json"), "--org-id", "acme", "--product", "api", "--stdout")
     assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == ["chatcmpl-8f1e2d", "chatcmpl-9a0b1c"]
+
+
+@pytest.mark.parametrize("how", [["--dry-run"], ["--dry-run", "--json"], ["--stdout"]])
+def test_records_of_which_not_one_becomes_an_event_are_a_failure(how: list[str]) -> None:
+    result = run("otel", str(FILES / "otel_spans.jsonl"), *how)
+    assert result.exit_code == 1
+    assert "Error: not one of 3 records became an event" in result.stderr
+
+
+@pytest.mark.parametrize("how", ["--dry-run", "--stdout"])
+def test_a_day_without_usage_is_no_failure(how: str, tmp_path: Path) -> None:
+    (file := tmp_path / "rows.json").write_text("[]")
+    result = run("litellm", str(file), "--org-id", "acme", how)
+    assert result.exit_code == 0, result.stderr
 
 
 @pytest.mark.parametrize(
