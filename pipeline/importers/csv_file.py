@@ -46,9 +46,8 @@ def csv_format(columns: Mapping[str, str], *, input_includes_cached: bool) -> Fo
 
 
 def _reading(row: Mapping[str, Any], columns: Mapping[str, str], input_includes_cached: bool) -> Reading:
-    if (
-        None in row or None in row.values()
-    ):  # as csv tells of fields without a heading, and of a heading without a field
+    # This is how csv tells of fields without a heading, and of a heading without a field.
+    if None in row or None in row.values():
         fields = sum(len(value) if isinstance(value, list) else value is not None for value in row.values())
         raise NoUsage(f"{fields} fields, the heading has {len(row.keys() - {None})}")
     found: Reading = {}
