@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -46,9 +47,14 @@ class Sender:
         try:
             async with asyncio.timeout(self._answer_seconds):
                 producer = await self._started()
-                waiting = [await producer.send(topic, value, key, partition, headers=list(headers)) for value in values]
                 try:
-                    return list(await asyncio.gather(*waiting))
+                    waiting = []
+                    for value in values:
+                        delivery = await producer.send(topic, value, key, partition, headers=list(headers))
+                        delivery.add_done_callback(partial(self._settled, producer))
+                        waiting.append(delivery)
+                    await asyncio.wait(waiting)  # which leaves them alone when the time is over
+                    return [delivery.result() for delivery in waiting]
                 except KafkaError:
                     self._retire(producer)
                     raise
@@ -73,6 +79,11 @@ class Sender:
                     raise
                 self._producer = producer
             return self._producer
+
+    def _settled(self, producer: Any, delivery: "asyncio.Future[Any]") -> None:
+        """Hear of a failure even when whoever sent it waits no longer."""
+        if delivery.exception() is not None:
+            self._retire(producer)
 
     def _retire(self, producer: Any) -> None:
         """Begin anew: a batch that failed leaves a gap in its producer's numbers, and Kafka refuses all that follow."""

@@ -6,7 +6,6 @@ until it ends, by its hash.
 """
 
 import hashlib
-import secrets
 import time
 from collections import OrderedDict
 from pathlib import Path
@@ -16,6 +15,7 @@ import jwt
 from pydantic import ValidationError
 
 from pipeline.gate.issuer import Issuer, IssuerAway, verified
+from pipeline.gate.local_secrets import local_secret
 from pipeline.gate.problems import Problem
 from schemas.commands import Actor, Scope
 
@@ -97,13 +97,8 @@ def unknown_caller(detail: str) -> Problem:
 
 
 def dev_secret(data_dir: Path) -> str:
-    """The secret that development tokens are signed with; made when first asked for, readable by its owner alone."""
-    path = data_dir / "gate" / "dev-secret"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(48))
-    return path.read_text().strip()
+    """The secret that development tokens are signed with."""
+    return local_secret(data_dir / "gate" / "dev-secret")
 
 
 def dev_token(secret: str, sub: str, scopes: tuple[str, ...], audience: str, seconds: int) -> str:

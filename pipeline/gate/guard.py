@@ -14,7 +14,7 @@ from uuid import uuid4
 import msgspec
 from prometheus_client import Counter, Gauge, Histogram
 
-from pipeline.gate.problems import MEDIA_TYPE, Problem, body_of
+from pipeline.gate.problems import MEDIA_TYPE, Problem, body_of, bug
 from pipeline.gate.quick_admission import QuickAdmission
 from pipeline.logs import REQUEST_ID
 from schemas.base import is_identifier
@@ -27,9 +27,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-EVENTS_PATH = "/v1/events"
-MOST_EVENT_BYTES = 5_000_000
 MOST_BYTES = 100_000
+MOST_ADMISSION_BYTES = 400_000
+"""A thousand questions with ids as long as ids may be."""
+_MOST_BYTES = {"/v1/events": 5_000_000, "/v1/admission": MOST_ADMISSION_BYTES}
 BODY_SECONDS = 15.0
 
 REQUESTS = Counter("gate_requests", "Requests answered", ["method", "route", "status"])
@@ -59,7 +60,7 @@ class Guard:
         given = headers.get(b"x-request-id", b"").decode("latin-1")
         request_id = scope["request_id"] = given if is_identifier(given) else uuid4().hex
         REQUEST_ID.set(request_id)
-        most = MOST_EVENT_BYTES if scope["path"] == EVENTS_PATH else MOST_BYTES
+        most = _MOST_BYTES.get(scope["path"], MOST_BYTES)
         started, status = time.perf_counter(), 500
         begun = False
 
@@ -135,11 +136,9 @@ def _bounded(receive: Receive, most: int, seconds: float) -> Receive:
 
 
 async def _answer(send: Send, error: Exception, request_id: str) -> None:
-    problem = (
-        error if isinstance(error, Problem) else Problem(500, "internal_error", "a bug of ours; the log says more")
-    )
+    problem = error if isinstance(error, Problem) else bug()
     body = msgspec.json.encode(body_of(problem.status, problem.code, problem.detail, request_id, **problem.more))
-    more = [(name.encode(), value.encode()) for name, value in problem.headers.items()]
+    more = [(name.encode(), value.encode()) for name, value in (problem.headers or {}).items()]
     await _send_json(send, problem.status, MEDIA_TYPE.encode(), body, more)
 
 

@@ -220,15 +220,16 @@ async def _send(gate: Gate, good: list[tuple[str, bytes]]) -> None:
 
 def records(raws: list[bytes]) -> list[bytes]:
     """Events of one organisation as few records, in order: one each, or arrays that Kafka takes (R17)."""
-    if len(raws) == 1:
-        return raws
     found: list[bytes] = []
     begin = size = 0
     for index, raw in enumerate(raws):
         if index > begin and (size + len(raw) > _RECORD_BYTES or index - begin == _RECORD_EVENTS):
-            found.append(b"[" + b",".join(raws[begin:index]) + b"]")
+            found.append(_record(raws[begin:index]))
             begin, size = index, 0
         size += len(raw) + 1
-    rest = raws[begin:]
-    found.append(rest[0] if len(rest) == 1 else b"[" + b",".join(rest) + b"]")
-    return found
+    return [*found, _record(raws[begin:])]
+
+
+def _record(raws: list[bytes]) -> bytes:
+    # An event alone stays as it came: in an array the longest would be too long.
+    return raws[0] if len(raws) == 1 else b"[" + b",".join(raws) + b"]"

@@ -99,8 +99,10 @@ class Issuer:
 
     async def _read(self, seen_at: float) -> None:
         async with self._reading:
-            if self._read_at != seen_at:
-                return  # somebody else did meanwhile
+            if self._read_at != seen_at:  # somebody else did meanwhile, or tried to
+                if not self._keys:
+                    raise IssuerAway(f"no keys of {self.url}")
+                return
             try:
                 async with httpx.AsyncClient(timeout=5, follow_redirects=False) as client:
                     found = await client.get(self.url.rstrip("/") + "/.well-known/openid-configuration")
@@ -109,9 +111,11 @@ class Issuer:
                         raise IssuerAway(f"{self.url} says that it is {configuration['issuer']!r}; see GATE_ISSUER")
                     keys = (await client.get(configuration["jwks_uri"])).raise_for_status().json()["keys"]
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-                # Old keys serve on while the issuer is away; it is asked again after a pause.
-                self._read_at = time.monotonic() - _FRESH_SECONDS + _AGAIN_SECONDS if self._keys else float("-inf")
+                # Old keys serve on while the issuer is away; it is asked again after a pause. Without any, it is
+                # asked again by whoever comes next, but not by each of those who wait for this attempt.
+                self._read_at = time.monotonic() - _FRESH_SECONDS
                 if self._keys:
+                    self._read_at += _AGAIN_SECONDS
                     return
                 raise IssuerAway(f"no keys of {self.url}: {error or type(error).__name__}") from error
             self._endpoints = configuration

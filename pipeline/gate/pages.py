@@ -47,12 +47,12 @@ router = APIRouter(include_in_schema=False)
 
 
 class Files(StaticFiles):
-    """Files that a browser keeps but asks about each time."""
+    """Files that a browser keeps but asks about each time; the page is under its policy by this path, too."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         """The file, or that it is the same."""
         response = super().file_response(*args, **kwargs)
-        response.headers["cache-control"] = "no-cache"
+        response.headers.update(HTML_HEADERS | {"cache-control": "no-cache"})
         return response
 
 

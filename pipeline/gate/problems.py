@@ -24,6 +24,7 @@ TITLES = {
     415: "Unknown media type",
     422: "Not valid",
     429: "Too many requests",
+    500: "A bug of ours",
     503: "Cannot tell now",
     504: "No answer in time",
 }
@@ -42,20 +43,27 @@ class ProblemBody(BaseModel):
     request_id: str | None = None
 
 
-class Problem(Exception):
-    """Raised anywhere in a request: its answer."""
+class Problem(HTTPException):
+    """Raised anywhere in a request: its answer.
+
+    FastAPI lets an HTTPException alone through while it reads a body; of any other it says that it could not read it.
+    """
 
     def __init__(
         self, status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **more: Any
     ) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail, self.more = status, code, detail, more
-        self.headers = headers or {}
+        super().__init__(status, detail, headers or {})
+        self.status, self.code, self.more = status, code, more
 
 
 def not_allowed(detail: str) -> Problem:
     """The same whether the organisation exists or not: nobody learns of others by asking."""
     return Problem(403, "not_allowed", detail)
+
+
+def bug() -> Problem:
+    """Nothing is wrong with the request."""
+    return Problem(500, "internal_error", "a bug of ours; the log says more")
 
 
 def body_of(status: int, code: str, detail: str, request_id: str | None = None, **more: Any) -> dict[str, Any]:
@@ -108,6 +116,10 @@ def answer_problems(app: FastAPI) -> None:
         codes = {404: "no_such_path", 405: "no_such_method"}
         code = codes.get(error.status_code, "bad_request")
         return answer(request, Problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {})))
+
+    @app.exception_handler(Exception)
+    async def _(request: Request, _: Exception) -> JSONResponse:
+        return answer(request, bug())  # the guard logs it
 
 
 def invalid(errors: Any) -> Problem:

@@ -15,6 +15,7 @@ from typing import Any
 import jwt
 from fastapi import Request, Response
 
+from pipeline.gate.local_secrets import local_secret
 from pipeline.gate.problems import Problem
 from schemas.commands import Actor
 
@@ -141,13 +142,8 @@ class Sessions:
 
 
 def session_secret(data_dir: Path) -> str:
-    """A secret of this machine, for who runs one gate; made when first asked for, readable by its owner alone."""
-    path = data_dir / "gate" / "session-secret"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(48))
-    return path.read_text().strip()
+    """The secret of sessions, for who runs one gate."""
+    return local_secret(data_dir / "gate" / "session-secret")
 
 
 def origins(public_url: str | None, host: str, port: int) -> tuple[str, ...]:

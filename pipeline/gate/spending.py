@@ -90,7 +90,8 @@ SELECT
     JSONExtract(event, 'data', 'after', 'monthly_maximum_usd', 'Nullable(String)') AS monthly_maximum_usd
 FROM account_events
 WHERE org_id = {org:String} AND type = 'usage-credits.command.applied'
-    AND command IN ('set_auto_reload', 'report_reload_failed', 'confirm_payment', 'change_plan')
+    AND command IN ('set_auto_reload', 'report_reload_failed', 'report_reload_paid', 'confirm_payment', 'change_plan')
+    AND NOT JSONHas(event, 'data', 'after', 'invoice_number')
 ORDER BY org_seq DESC LIMIT 1 BY command
 """
 
@@ -101,7 +102,7 @@ async def spend(
     caller: Caller,
     gate: Parts,
     month: Annotated[
-        str | None, Query(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="such as 2026-05; this one if left out")
+        str | None, Query(pattern="^[12][0-9]{3}-(0[1-9]|1[0-2])$", description="such as 2026-05; this one if left out")
     ] = None,
 ) -> SpendAnswer:
     """Spend per day, by product and by model, and where it leads; for admins and above, and billing."""
@@ -150,10 +151,10 @@ async def auto_reload(org_id: OrgId, caller: Caller, gate: Parts) -> AutoReloadA
     later: dict[str, dict[str, Any]] = {}
     for row in rows:
         if row["command"] == "set_auto_reload":
-            failed = next((name for name in later if name != "change_plan"), "") == "report_reload_failed"
+            suspended = next((bool(row["suspended"]) for name, row in later.items() if name != "change_plan"), False)
             amounts = {name: row[name] for name in ("threshold_usd", "amount_usd", "monthly_maximum_usd")}
             enabled = bool(row["enabled"]) and "change_plan" not in later
-            return AutoReloadAnswer(enabled=enabled, suspended=enabled and failed, **amounts)
+            return AutoReloadAnswer(enabled=enabled, suspended=enabled and suspended, **amounts)
         later[row["command"]] = row
     return AutoReloadAnswer(
         enabled=False, suspended=False, threshold_usd=None, amount_usd=None, monthly_maximum_usd=None

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.support.browsing import Browsing, Organization
+from tests.support.browsing import Browsing, Organization, sign_in
 from tests.support.gate_world import BILLING
 
 pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
@@ -149,3 +149,22 @@ async def test_a_team_sets_auto_reload(browsing: Browsing, team: Organization) -
     await dialog.get_by_role("button", name="Save").click()
     await expect(dialog).to_be_hidden()
     await expect(said).to_have_text("Buys $50.00 when the balance falls to $20.00.")
+
+
+async def test_while_the_past_cannot_be_read_auto_reload_says_so(browsing: Browsing, team: Organization) -> None:
+    page = await browsing.stranger()
+    await page.route("**/auto-reload", lambda route: route.fulfill(status=503, json={"code": "history_away"}))
+    await sign_in(page, browsing.url, team.owner)
+    await page.goto("/settings/usage")
+    await page.locator("main[aria-busy=false]").wait_for()
+    await page.evaluate("document.getElementById('trouble').hidden = true")
+    await page.get_by_role("button", name="Edit auto-reload").click()
+    await expect(page.get_by_role("alert").get_by_text("Past usage cannot be read at the moment.")).to_be_visible()
+
+
+async def test_a_bug_of_ours_is_told_with_the_id_that_finds_it(browsing: Browsing, org: Organization) -> None:
+    page = await browsing.person(org.owner)
+    bug = {"code": "internal_error", "request_id": "r-77"}
+    await page.route("**/credits/enabled", lambda route: route.fulfill(status=500, json=bug))
+    await page.get_by_role("switch", name="Usage credits", exact=True).click()
+    await expect(page.locator("#credits-problem")).to_contain_text("tell us the request id: r-77")

@@ -184,3 +184,15 @@ async def test_people_say_how_they_are_called_and_which_mails_they_want(browsing
 
     owner = await browsing.person(org.owner)
     await expect(owner.get_by_role("row", name=re.compile("Mia Ilves"))).to_contain_text("Standard")
+
+
+async def test_a_row_follows_its_members_name_and_removal(browsing: Browsing, org: Organization) -> None:
+    page = await browsing.person(org.owner)
+    row = page.get_by_role("row", name=re.compile(org.member))
+    await expect(row.get_by_role("button", name=f"Actions for {org.member}")).to_be_visible()
+    at = f"{org.path}/members/{org.member}"
+    await org.world.done("PATCH", f"{at}/contact", {"display_name": "Mia Ilves"}, of=org.owner)
+    await expect(row).to_contain_text("Mia Ilves")
+    await org.world.done("DELETE", at, of=org.owner)
+    await expect(row).to_contain_text("Removed")
+    await expect(row.get_by_role("button")).to_have_count(0)

@@ -226,6 +226,20 @@ async def test_a_session_that_ends_in_front_of_the_page_is_told_and_a_newcomer_i
     await expect(page.get_by_text("Your session has ended.")).to_have_count(0)
 
 
+async def test_who_signs_in_in_another_tab_is_who_this_one_is_of_from_then_on(
+    browsing: Browsing, org: Organization
+) -> None:
+    page = await browsing.stranger()
+    await page.clock.install()
+    await sign_in(page, browsing.url, org.owner)
+    await page.goto("/settings/usage")
+    await expect(page.locator("#who")).to_contain_text(org.owner)
+    await sign_in(page, browsing.url, org.admin)
+    await page.clock.fast_forward("05:01")
+    await expect(page.locator("#who")).to_contain_text(org.admin)
+    await expect(page.get_by_role("button", name="Adjust limit")).to_be_hidden()
+
+
 # Everybody can use it.
 
 

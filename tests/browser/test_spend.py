@@ -35,6 +35,23 @@ async def test_spend_is_drawn_per_day_with_the_limit_and_listed_by_product_and_m
     await expect(spend.get_by_role("row", name=time.strftime("%Y-%m-%d", time.gmtime()))).to_contain_text("$2.00")
 
 
+async def test_half_a_cent_rounds_up_in_the_drawing_and_among_others_as_it_does_everywhere(
+    browsing: Browsing, org: Organization
+) -> None:
+    for number in range(6):
+        await org.spends(org.member, 103, product=f"product-{number}")
+    # 100 searches and 1,000 tokens at $5 per million: $1.005, which as a binary fraction is a little less.
+    await org.spends(org.member, 100, product="the-least", model="claude-opus-4-6", input_tokens=1_000)
+    async with asyncio.timeout(30):
+        while (await org.get("/spend"))["spend_usd"] != "7.185":  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    page = await browsing.person(org.owner)
+    spend = page.get_by_role("region", name="Where the money went")
+    await expect(spend.get_by_role("row", name="Others")).to_contain_text("$1.01")
+    day = spend.get_by_role("img").locator("rect.day[height]:not([height='0']) title")
+    await expect(day).to_have_text(f"{time.strftime('%Y-%m-%d', time.gmtime())}: $7.19")
+
+
 async def test_a_forecast_is_the_pace_so_far(org: Organization) -> None:
     await org.spends(org.member, 100)
     async with asyncio.timeout(30):

@@ -1,5 +1,6 @@
 """Who is calling: tokens of a real OIDC provider in a process of its own, and every kind of token that is no good."""
 
+import asyncio
 import re
 import time
 from typing import Any
@@ -128,3 +129,21 @@ async def test_a_token_that_was_good_is_refused_once_it_has_ended(callers: Calle
     await callers.caller(once)
     callers._audience = "asked anew"
     assert (await why_not(callers, once))[0] == 401
+
+
+async def test_while_the_issuer_hangs_everybody_who_waits_hears_of_one_attempt() -> None:
+    attempts = 0
+
+    async def hang_up_after_a_while(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal attempts
+        attempts += 1
+        await asyncio.sleep(0.2)
+        writer.close()
+
+    async with await asyncio.start_server(hang_up_after_a_while, "127.0.0.1", 0) as server:
+        callers = Callers(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", AUDIENCE)
+        refused = await asyncio.gather(*(why_not(callers, token()) for _ in range(20)))
+        assert {status for status, _ in refused} == {503}
+        assert attempts == 1
+        assert (await why_not(callers, token()))[0] == 503
+        assert attempts == 2  # who comes later has it tried again

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.demo.reading import read_topics
 from pipeline.topics import USAGE_EVENTS
+from schemas.dead_letters import MAX_RECORD_BYTES
 from tests.support.builders import cloud_event
 from tests.support.gate_world import PRODUCT, GateWorld, usage
 
@@ -100,3 +101,12 @@ async def test_ten_thousand_events_are_taken_at_once(gate: GateWorld) -> None:
     many = [usage(f"many-{number}", "initech", 0, "im", input_tokens=1) for number in range(10_000)]
     assert (await post(gate, many)).json() == {"taken": 10_000, "problems": []}
     assert len(await ids_in_kafka(gate, "many-")) == 10_000
+
+
+async def test_the_longest_event_that_is_taken_is_none_too_long_for_the_ledger(gate: GateWorld) -> None:
+    padding = MAX_RECORD_BYTES - len(json.dumps(as_cloud_event("long-1", note="")))
+    longest, other = as_cloud_event("long-1", note="x" * padding), as_cloud_event("long-2")
+    assert (await post(gate, [longest, other])).json() == {"taken": 2, "problems": []}
+    assert await ids_in_kafka(gate, "long-") == ["long-1", "long-2"]
+    lie = (await read_topics(gate.settings, [USAGE_EVENTS]))[USAGE_EVENTS.name]
+    assert max(len(record.value) for record in lie) == MAX_RECORD_BYTES

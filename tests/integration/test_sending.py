@@ -1,5 +1,6 @@
 """One sender for a process's life: what Kafka refuses, or cannot take now, harms nothing that is sent after it."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -11,14 +12,18 @@ from pipeline.sending import KafkaAway, Sender
 pytestmark = pytest.mark.kafka
 
 
-async def test_after_a_batch_that_failed_the_next_is_taken(
-    kafka: EmbeddedKafka, fresh_name: Callable[[str], str]
-) -> None:
-    topic = fresh_name("small")
+@pytest.fixture
+async def topic(kafka: EmbeddedKafka, fresh_name: Callable[[str], str]) -> str:
+    """Takes no more than 1,000 bytes at once."""
+    name = fresh_name("small")
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
     await admin.start()
-    await admin.create_topics([NewTopic(topic, 2, 1, topic_configs={"max.message.bytes": "1000"})])
+    await admin.create_topics([NewTopic(name, 2, 1, topic_configs={"max.message.bytes": "1000"})])
     await admin.close()
+    return name
+
+
+async def test_after_a_batch_that_failed_the_next_is_taken(kafka: EmbeddedKafka, topic: str) -> None:
     sender = Sender({"bootstrap_servers": kafka.bootstrap_servers}, 10)
     try:
         (first,) = await sender.send(topic, b"acme", [b"first"], partition=1)
@@ -29,6 +34,25 @@ async def test_after_a_batch_that_failed_the_next_is_taken(
     finally:
         await sender.stop()
     assert (first.partition, first.offset, second.offset, third.offset) == (1, 0, 1, 2)
+
+
+async def test_a_batch_that_fails_when_nobody_waits_any_longer_harms_none_that_follows(
+    kafka: EmbeddedKafka, topic: str
+) -> None:
+    sender = Sender({"bootstrap_servers": kafka.bootstrap_servers}, 10)
+    try:
+        await sender.send(topic, b"acme", [b"first"], partition=1)
+        overtaken = asyncio.create_task(sender.send(topic, b"acme", [b"too large" * 1_000], partition=1))
+        for _ in range(10):  # it is on its way to Kafka
+            await asyncio.sleep(0)
+        overtaken.cancel()
+        await asyncio.wait({overtaken})
+        assert overtaken.cancelled()
+        await sender._producer.flush()
+        (second,) = await sender.send(topic, b"acme", [b"second"], partition=1)
+    finally:
+        await sender.stop()
+    assert second.offset == 1
 
 
 async def test_without_kafka_it_says_so_in_time(unused_tcp_port: int) -> None:

@@ -10,7 +10,6 @@ const SENTENCES = {
   no_answer_yet: "No answer yet; the change may still happen. Reload in a minute and look.",
   issuer_away: "The sign-in service does not answer. Try again in a minute.",
   history_away: "Past usage cannot be read at the moment. Try again in a minute.",
-  internal_error: "Something went wrong on our side. Try again; if it keeps happening, tell us the request id.",
   offline: "The service cannot be reached. Check your connection and try again.",
   requests_disabled: "Your organization does not accept requests at the moment. Ask an admin in person.",
   already_on_premium: "You already have a Premium seat. Ask for usage credits instead.",
@@ -30,11 +29,19 @@ const SENTENCES = {
 
 export class Problem extends Error {
   constructor(status, body) {
-    const sentence = body.code === "limit_not_above_spend"
-      ? `The limit must be more than was spent this month: ${body.detail.match(/\$[\d,.]+/)?.[0] ?? "see month to date"}.`
-      : SENTENCES[body.code] ?? body.detail ?? "Something went wrong.";
-    super(sentence);
-    Object.assign(this, { status, code: body.code, detail: body.detail, requestId: body.request_id });
+    super(sentence(body));
+    Object.assign(this, { status, code: body.code });
+  }
+}
+
+function sentence({ code, detail, request_id }) {
+  switch (code) {
+    case "limit_not_above_spend":
+      return `The limit must be more than was spent this month: ${detail.match(/\$[\d,.]+/)?.[0] ?? "see month to date"}.`;
+    case "internal_error":
+      return `Something went wrong on our side. Try again; if it keeps happening, tell us the request id: ${request_id}.`;
+    default:
+      return SENTENCES[code] ?? detail ?? "Something went wrong.";
   }
 }
 
@@ -43,6 +50,10 @@ let csrfToken = "";
 
 export async function whoAmI() {
   const me = await get("/v1/me");
+  if (csrfToken !== "" && csrfToken !== me.csrf_token) {
+    location.reload(); // somebody signed in anew, in another tab: what is shown here is not theirs
+    await new Promise(() => {});
+  }
   csrfToken = me.csrf_token ?? "";
   return me;
 }

@@ -10,8 +10,8 @@ const FAR = 4; // a limit this many times above the spend would flatten everythi
 export function chart(width, { month, days, limit, forecast, today }) {
   const [year, number_of_month] = month.split("-").map(Number);
   const last = new Date(Date.UTC(year, number_of_month, 0)).getUTCDate();
-  const spent = new Map(days.map((day) => [Number(day.name.slice(8)), number(day.spend_usd)]));
-  const total = [...spent.values()].reduce((sum, each) => sum + each, 0);
+  const spent = new Map(days.map((day) => [Number(day.name.slice(8)), day.spend_usd]));
+  const total = days.reduce((sum, each) => sum + number(each.spend_usd), 0);
   const highest = Math.max(total, forecast ?? 0, 0.01);
   const isNear = limit !== null && limit <= highest * FAR;
   const top = nice(Math.max(highest, isNear ? limit : 0));
@@ -26,11 +26,12 @@ export function chart(width, { month, days, limit, forecast, today }) {
   for (let day = 1; day <= last; day += 7) shapes.push(words(x(day) + step / 2, HEIGHT - 6, count(day), "middle"));
   let before = 0;
   for (let day = 1; day <= Math.min(last, today); day++) {
-    const usd = Math.max(spent.get(day) ?? 0, 0);
+    const said = spent.get(day) ?? "0";
+    const usd = Math.max(number(said), 0);
     const place = { x: x(day) + step * 0.12, width: step * 0.76, rx: 1.5 };
     shapes.push(svg("rect", { ...place, y: y(before), height: y(0) - y(before), class: "before" }));
     shapes.push(svg("rect", { ...place, y: y(before + usd), height: y(before) - y(before + usd), class: "day" },
-      svg("title", {}, `${month}-${String(day).padStart(2, "0")}: ${money(usd.toFixed(2))}`)));
+      svg("title", {}, `${month}-${String(day).padStart(2, "0")}: ${money(said)}`)));
     before += usd;
   }
   if (forecast !== null && today < last) {

@@ -15,7 +15,7 @@ export function start(context) {
   byId("credits").disabled = !page.isOwner;
   byId("adjust").onclick = adjust;
   byId("buy").onclick = buy;
-  byId("reload").onclick = editReload;
+  byId("reload").onclick = () => editReload().catch(page.trouble);
   switches("credits", "/credits/enabled", "credits_enabled", (on) => `Usage credits are ${on ? "on" : "off"}.`);
   switches("requests", "/credit-requests/enabled", "requests_enabled",
     (on) => (on ? "Members can request usage credits." : "Members can no longer request usage credits."));

@@ -89,8 +89,7 @@ function head() {
 
 function rowOf(member) {
   const row = make("tr", {},
-    make("th", { scope: "row", class: "name" }, make("span", { title: member.user_id }, member.display_name ?? member.user_id),
-      member.display_name && make("small", { class: "quiet" }, member.user_id)),
+    make("th", { scope: "row", class: "name" }, make("span", { title: member.user_id }), make("small", { class: "quiet" })),
     make("td", { "data-label": "Seat" }),
     make("td", { "data-label": "Role" }),
     make("td", { class: "money", "data-label": "Month to date" }, make("span")),
@@ -105,7 +104,9 @@ function rowOf(member) {
 
 function put(known, member) {
   known.member = member;
-  const [, seat, role, spend, limit, state, more] = known.row.cells;
+  const [name, seat, role, spend, limit, state, more] = known.row.cells;
+  update(name.firstChild, member.display_name ?? member.user_id);
+  name.lastChild.textContent = member.display_name === null ? "" : member.user_id;
   update(seat, tierName(member.seat_tier));
   update(role, roleName(member.role));
   update(spend.firstChild, money(member.spend_usd));
@@ -114,9 +115,8 @@ function put(known, member) {
   limit.lastChild.textContent = binding.length ? `${binding.join(", ")} applies` : "";
   const now = status(member);
   if (state.textContent !== now.textContent) fill(state, now);
-  if (!more.firstChild && actions(known).length > 0) {
-    more.append(menuButton(`Actions for ${member.user_id}`, () => actions(known)));
-  }
+  if (actions(known).length === 0) fill(more);
+  else if (!more.firstChild) more.append(menuButton(`Actions for ${member.user_id}`, () => actions(known)));
 }
 
 const ownLimit = (member) => member.limits.find((each) => each.reason === "user_limit") ?? member.limits.find((each) => each.reason === "tier_limit");

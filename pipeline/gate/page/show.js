@@ -35,6 +35,13 @@ export const roleName = (role) => tierName(role).replace("_", " ");
 export const monthName = (month) => MONTH.format(new Date(`${month}-01T00:00:00Z`));
 export const number = (usd) => Number(usd); // for lengths on the screen alone
 
+// Exactly: as whole picodollars, since binary fractions hold no cents.
+export function sum(amounts) {
+  const picousd = amounts.map((usd) => usd.split(".")).reduce((all, [whole, part = ""]) => all + BigInt(whole + part.padEnd(12, "0")), 0n);
+  const digits = String(picousd).replace("-", "").padStart(13, "0");
+  return `${picousd < 0n ? "-" : ""}${digits.slice(0, -12)}.${digits.slice(-12)}`;
+}
+
 export function time(instant, { dayOnly = false } = {}) {
   const at = new Date(instant);
   const utc = `${at.toISOString().slice(0, 19).replace("T", " ")} UTC`;

@@ -2,7 +2,7 @@
 
 import { get } from "/page/api.js";
 import { chart } from "/page/chart.js";
-import { byId, fill, make, money, monthName, number } from "/page/show.js";
+import { byId, fill, make, money, monthName, number, sum } from "/page/show.js";
 
 const MOST_SHARES = 6;
 let page;
@@ -53,8 +53,8 @@ function table(name, rows) {
 function shares(all, name) {
   const total = number(spend.spend_usd) || 1;
   const shown = all.slice(0, MOST_SHARES);
-  const rest = all.slice(MOST_SHARES).reduce((sum, share) => sum + number(share.spend_usd), 0);
-  if (rest > 0) shown.push({ name: "Others", spend_usd: rest.toFixed(2) });
+  const rest = all.slice(MOST_SHARES);
+  if (rest.length) shown.push({ name: "Others", spend_usd: sum(rest.map((share) => share.spend_usd)) });
   return make("table", { class: "shares" },
     make("thead", { class: "unseen" }, make("tr", {}, make("th", { scope: "col" }, name), make("th", { scope: "col" }, "Spend (USD)"))),
     make("tbody", {}, ...shown.map((share) => {
