@@ -40,9 +40,8 @@ class Money(Model):
     month: str
     spend_usd: str = Field(description="exactly", examples=["12.345"])
     limit_usd: str | None = Field(description="null: unlimited", examples=["100.00", None])
-    raised_usd: str | None = Field(
-        description="what stands in for the limit this month alone; null: nothing", examples=["150.00", None]
-    )
+    is_raised: bool = Field(description="whether raised_usd stands in for limit_usd, this month alone")
+    raised_usd: str | None = Field(description="where it does, null is unlimited; else null", examples=["150.00", None])
 
 
 class OrganizationAnswer(Money):
@@ -263,11 +262,13 @@ def month_of(gate: Gate) -> str:
 
 def money_of(record: Limited, month: str) -> dict[str, Any]:
     """The fields of Money."""
-    raised = record.raise_picousd if record.raise_month >= month else None
+    is_raised = record.raise_month >= month
+    raised = record.raise_picousd if is_raised else None
     return {
         "month": month,
         "spend_usd": usd_from_picousd(spend_of(record, month)),
         "limit_usd": None if record.limit_picousd is None else usd_from_picousd(record.limit_picousd),
+        "is_raised": is_raised,
         "raised_usd": None if raised is None else usd_from_picousd(raised),
     }
 

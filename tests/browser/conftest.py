@@ -11,7 +11,7 @@ from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.embedded.ports import free_port
 from pipeline.settings import Settings
 from tests.support.browsing import Browsing, Organization, chromium, make
-from tests.support.gate_world import GateWorld, gate_world, process
+from tests.support.gate_world import GateWorld, gate_world, sink_running
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +33,8 @@ async def stack(
         gate_answer_seconds=60,  # longer than who asks here waits: nothing may be waited for that does not come
         gate_user_requests_per_second=1_000,
     )
-    async with gate_world(settings) as running:
-        with process(settings, "sink"):
-            yield running
+    async with gate_world(settings) as running, sink_running(settings):
+        yield running
 
 
 @pytest.fixture(scope="session")

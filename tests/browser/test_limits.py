@@ -63,6 +63,19 @@ async def test_a_limit_may_be_raised_for_this_month_only(browsing: Browsing, org
     await dialog.get_by_role("button", name="Set spend limit").click()
     await expect(page.locator("#limit")).to_have_text("$25.00")
     await expect(page.locator("#limit-said")).to_contain_text("Raised for this month; $10.00 after it.")
+    # Opened again, it does not offer to keep the raise for good.
+    await page.get_by_role("button", name="Adjust limit").click()
+    await expect(dialog.get_by_label("Raise it for this month only")).to_be_checked()
+    await dialog.get_by_role("button", name="Set spend limit").click()
+    await expect(amount).to_have_accessible_description(re.compile("raised, not lowered"))
+    await dialog.get_by_role("button", name="Cancel").click()
+    assert (await org.get())["limit_usd"] == "10.00"
+    # Lifted for the rest of the month, it reads so, and what comes after it stays.
+    await org.put("/spend-limit", {"limit_usd": None, "this_month_only": True})
+    await expect(page.locator("#limit")).to_have_text("Unlimited")
+    await expect(page.locator("#limit-said")).to_contain_text("Raised for this month; $10.00 after it.")
+    now = await org.get()
+    assert (now["limit_usd"], now["is_raised"], now["raised_usd"]) == ("10.00", True, None)
 
 
 async def test_month_to_date_and_status_move_on_their_own(browsing: Browsing, org: Organization) -> None:

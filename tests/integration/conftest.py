@@ -9,7 +9,7 @@ from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.embedded.ports import free_port
 from pipeline.settings import Settings
-from tests.support.gate_world import GateWorld, gate_world, make_organization, process
+from tests.support.gate_world import GateWorld, gate_world, make_organization, sink_running
 
 
 @pytest.fixture(scope="session")
@@ -35,9 +35,8 @@ async def gate(
         gate_user_requests_per_second=10_000,
         log_format="json",
     )
-    async with gate_world(settings) as running:
-        with process(settings, "sink"):
-            await make_organization(running, "acme")
-            await make_organization(running, "globex")
-            await make_organization(running, "initech", "io", "ia", "im")
-            yield running
+    async with gate_world(settings) as running, sink_running(settings):
+        await make_organization(running, "acme")
+        await make_organization(running, "globex")
+        await make_organization(running, "initech", "io", "ia", "im")
+        yield running

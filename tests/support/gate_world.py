@@ -134,6 +134,17 @@ async def gate_running(settings: Settings) -> AsyncIterator[GateWorld]:
 
 
 @asynccontextmanager
+async def sink_running(settings: Settings) -> AsyncIterator[None]:
+    """A sink that has its tables and partitions: whoever asks the gate for the past is answered from now on."""
+    log = settings.data_dir / "sink.log"
+    with process(settings, "sink"):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while "holding" not in log.read_text():  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        yield
+
+
+@asynccontextmanager
 async def gate_world(settings: Settings) -> AsyncIterator[GateWorld]:
     """Topics, a ledger and a gate."""
     await create_topics(settings)

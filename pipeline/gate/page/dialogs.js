@@ -1,6 +1,6 @@
 // A dialog and what to do with its values come in; it opens, says what is wrong next to the field, closes when done.
 
-import { byId, problem } from "/page/show.js";
+import { byId, limitNow, problem } from "/page/show.js";
 
 const AMOUNT = /^\d{1,9}(\.\d{1,2})?$/;
 const AMOUNT_SAID = "Enter dollars and cents, such as 250 or 99.50.";
@@ -63,7 +63,7 @@ function clear(form) {
 }
 
 // The one dialog about limits: of the organization, of a group, of a member.
-export function limitDialog({ title, said, set, current, raised, choice, unlimited, basis, canRaise, action }) {
+export function limitDialog({ title, said, set, limit, choice, unlimited, basis, canRaise, action }) {
   const dialog = byId("limit-dialog");
   const form = dialog.querySelector("form");
   const part = (name) => form.querySelector(`[data-${name}]`);
@@ -74,8 +74,9 @@ export function limitDialog({ title, said, set, current, raised, choice, unlimit
   part("unlimited").hidden = !unlimited;
   part("basis").hidden = basis === undefined;
   part("month").hidden = !canRaise;
-  form.elements.month.checked = false;
-  form.elements.amount.value = raised ?? current ?? "";
+  // A raise is shown as what it is: to make it the limit for good takes a hand of one's own.
+  form.elements.month.checked = limit.is_raised;
+  form.elements.amount.value = limitNow(limit) ?? "";
   if (basis !== undefined) form.elements.basis.value = basis;
   form.elements.kind.value = "amount";
   const follow = () => {

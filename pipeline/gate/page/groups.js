@@ -3,7 +3,7 @@
 import { change, get } from "/page/api.js";
 import { limitDialog } from "/page/dialogs.js";
 import { menuButton } from "/page/menu.js";
-import { byId, count, fill, make, money, moneyOrUnlimited, say, tierName, update } from "/page/show.js";
+import { byId, count, fill, limitAfter, limitNow, make, money, moneyOrUnlimited, say, tierName, update } from "/page/show.js";
 
 const BASIS = { each_member: "Each member", whole_tier: "Whole group" };
 let page;
@@ -29,7 +29,7 @@ export function merge(tier) {
   const [, members, spend, limit, basis] = row.cells;
   if (now.members !== undefined) update(members, count(now.members));
   update(spend.firstChild, money(now.spend_usd));
-  update(limit.firstChild, moneyOrUnlimited(now.raised_usd ?? now.limit_usd));
+  update(limit.firstChild, moneyOrUnlimited(limitNow(now)));
   update(basis, now.limit_usd === null ? "–" : BASIS[now.basis]);
 }
 
@@ -53,15 +53,14 @@ function edit(name) {
     title: `Edit limit: ${tierName(name)} seats`,
     said: "A member's own limit replaces the limit that each member of the group has.",
     set: "Set limit",
-    current: tier.limit_usd,
-    raised: tier.raised_usd,
+    limit: tier,
     choice: true,
     basis: tier.basis,
     canRaise: tier.limit_usd !== null,
     action: async (body) => {
       const { after } = await change("PUT", `${page.path}/seat-tiers/${name}/spend-limit`, body);
-      merge({ seat_tier: name, limit_usd: after.limit_usd, raised_usd: after.raise_usd ?? null, basis: after.basis });
-      say(`The limit of ${tierName(name)} seats is ${moneyOrUnlimited(after.raise_usd ?? after.limit_usd)} now.`);
+      merge({ seat_tier: name, basis: after.basis, ...limitAfter(after) });
+      say(`The limit of ${tierName(name)} seats is ${moneyOrUnlimited(limitNow(limitAfter(after)))} now.`);
       page.later();
     },
   });

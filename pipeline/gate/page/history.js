@@ -1,7 +1,7 @@
 // View 6, its past: limits that were reached, for admins and above; who changed what, for owners.
 
 import { get } from "/page/api.js";
-import { byId, make, fill, money, moneyOrUnlimited, roleName, tierName, time } from "/page/show.js";
+import { byId, make, fill, limitAfter, limitNow, money, moneyOrUnlimited, roleName, tierName, time } from "/page/show.js";
 
 const PAGE_SIZE = 20;
 const SOURCES = { breaches: breachSaid, "audit-log": changeSaid };
@@ -41,7 +41,7 @@ function breachSaid(row) {
 }
 
 const onOff = (isOn) => (isOn ? "on" : "off");
-const toFrom = (before, after) => `from ${moneyOrUnlimited(before.limit_usd)} to ${moneyOrUnlimited(after.raise_usd ?? after.limit_usd)}${after.raise_month ? " for this month" : ""}`;
+const toFrom = (before, after) => `from ${moneyOrUnlimited(limitNow(limitAfter(before)))} to ${moneyOrUnlimited(limitNow(limitAfter(after)))}${after.raise_month ? " for this month" : ""}`;
 const CHANGES = {
   register_organization: (b, a) => `registered the organization, owned by ${a.primary_owner}`,
   suspend_organization: () => "suspended the organization",

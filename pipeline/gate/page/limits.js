@@ -2,7 +2,7 @@
 
 import { change, get } from "/page/api.js";
 import { WrongField, amountOf, limitDialog, open } from "/page/dialogs.js";
-import { byId, money, moneyOrUnlimited, monthName, number, problem, say, update } from "/page/show.js";
+import { byId, limitAfter, limitNow, money, moneyOrUnlimited, monthName, number, problem, say, update } from "/page/show.js";
 
 let page;
 let reload = null;
@@ -29,7 +29,7 @@ export function show(organization) {
     ? `This organization is ${organization.status}; nobody can use credits.`
     : isOn ? "Members keep working after the usage included with their seat is used up."
       : "Off: members stop when the usage included with their seat is used up.";
-  const limit = organization.raised_usd ?? organization.limit_usd;
+  const limit = limitNow(organization);
   update(byId("spent"), money(organization.spend_usd));
   update(byId("limit"), moneyOrUnlimited(limit));
   byId("of").textContent = limit === null ? "·" : "of";
@@ -54,9 +54,9 @@ export function show(organization) {
 
 function limitSaid(organization, limit, reached) {
   const month = monthName(organization.month);
-  if (limit === null) return `Month to date, ${month}. Set a limit on what all members together can spend.`;
+  if (limit === null && !organization.is_raised) return `Month to date, ${month}. Set a limit on what all members together can spend.`;
   if (reached >= 100) return `Month to date, ${month}. The limit is reached: all members are paused until it is raised or the month ends.`;
-  const raised = organization.raised_usd === null ? "" : ` Raised for this month; ${moneyOrUnlimited(organization.limit_usd)} after it.`;
+  const raised = organization.is_raised ? ` Raised for this month; ${moneyOrUnlimited(organization.limit_usd)} after it.` : "";
   return `Month to date, ${month} (UTC).${raised}`;
 }
 
@@ -105,14 +105,13 @@ function adjust() {
     title: "Adjust limit",
     said: "What all members together can spend on usage credits in a month. A change takes effect at once.",
     set: "Set spend limit",
-    current: organization.limit_usd,
-    raised: organization.raised_usd,
+    limit: organization,
     unlimited: true,
     canRaise: organization.limit_usd !== null,
     action: async (body) => {
       const { after } = await change("PUT", `${page.path}/spend-limit`, body);
-      page.merge({ limit_usd: after.limit_usd, raised_usd: after.raise_usd ?? null });
-      say(`The organization limit is ${moneyOrUnlimited(after.raise_usd ?? after.limit_usd)} now.`);
+      page.merge(limitAfter(after));
+      say(`The organization limit is ${moneyOrUnlimited(limitNow(limitAfter(after)))} now.`);
     },
   });
 }

@@ -3,7 +3,7 @@
 import { change, get } from "/page/api.js";
 import { limitDialog } from "/page/dialogs.js";
 import { menuButton } from "/page/menu.js";
-import { byId, count, fill, limitName, make, money, moneyOrUnlimited, roleName, say, status, tierName, update } from "/page/show.js";
+import { byId, count, fill, limitAfter, limitName, limitNow, make, money, moneyOrUnlimited, roleName, say, status, tierName, update } from "/page/show.js";
 
 const PAGE_SIZE = 50;
 const ROLES = ["member", "admin", "owner", "primary_owner"];
@@ -162,14 +162,13 @@ function edit(at, member) {
     title: `Edit limit: ${member.user_id}`,
     said: `A limit for this member alone; it replaces the limit of each ${tierName(member.seat_tier)} seat. Spent this month: ${money(member.spend_usd)}.`,
     set: "Set limit",
-    current: own,
-    raised: member.raised_usd,
+    limit: member,
     choice: true,
-    canRaise: own !== null,
+    canRaise: own !== null || member.is_raised,
     action: async (body) => {
       const { after } = await change("PUT", `${at}/spend-limit`, body);
       merge(await get(`${page.path}/members/${encodeURIComponent(member.user_id)}`));
-      say(`The limit of ${member.user_id} is now ${moneyOrUnlimited(after.raise_usd ?? after.limit_usd ?? after.binding_usd)}.`);
+      say(`The limit of ${member.user_id} is now ${moneyOrUnlimited(limitNow(limitAfter(after)) ?? after.binding_usd)}.`);
       page.later();
     },
   });

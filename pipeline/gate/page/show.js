@@ -29,6 +29,9 @@ export function fill(element, ...children) {
 // Decimal text goes in as it is: a number would round it before its time. What is not nothing does not look like it.
 export const money = (usd) => (usd > 0 && usd < 0.005 ? "<$0.01" : MONEY.format(usd));
 export const moneyOrUnlimited = (usd) => (usd === null || usd === undefined ? UNLIMITED : money(usd));
+// The limit of this month, of whatever has one; and what an answer to a command says of one.
+export const limitNow = (it) => (it.is_raised ? it.raised_usd : it.limit_usd);
+export const limitAfter = ({ limit_usd, raise_usd, raise_month }) => ({ limit_usd, raised_usd: raise_usd ?? null, is_raised: raise_month !== undefined });
 export const count = (number) => WHOLE.format(number);
 export const tierName = (tier) => `${tier[0].toUpperCase()}${tier.slice(1)}`;
 export const roleName = (role) => tierName(role).replace("_", " ");

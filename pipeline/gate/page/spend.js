@@ -2,7 +2,7 @@
 
 import { get } from "/page/api.js";
 import { chart } from "/page/chart.js";
-import { byId, fill, make, money, monthName, number, sum } from "/page/show.js";
+import { byId, fill, limitNow, make, money, monthName, number, sum } from "/page/show.js";
 
 const MOST_SHARES = 6;
 let page;
@@ -33,7 +33,7 @@ export function draw() {
   const place = byId("chart");
   if (spend === null || place.hidden || place.clientWidth === 0) return;
   const { organization } = page;
-  const limit = organization.raised_usd ?? organization.limit_usd;
+  const limit = limitNow(organization);
   const now = new Date().toISOString();
   fill(place, chart(place.clientWidth, {
     month: spend.month,
