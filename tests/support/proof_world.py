@@ -96,7 +96,9 @@ async def copy_of(original: Original, prefix: str, damages: Mapping[tuple[str, i
     await create_topics(settings)
     async with _producer(settings) as producer:
         log_id = (await read_log_id(original.settings)).encode()
-        await producer.send(prefix + LOG_ID.name, log_id, b"log-id", partition=0)
+        # What the database remembers is of the original's log: the copy's own id is void.
+        await producer.send(prefix + LOG_ID.name, None, (await read_log_id(settings)).encode(), partition=0)
+        await producer.send(prefix + LOG_ID.name, log_id, log_id, partition=0)
         for topic, partition in product(COPIED, range(settings.partitions)):
             here = [record for record in original.written[topic.name] if record.partition == partition]
             copied = _at_their_offsets(here) if topic is USAGE_EVENTS else list(map(_copied, here))
