@@ -70,8 +70,12 @@ SELECT 'log', o, concat('tier ', org_id, tier), '', 'tier', org_id, tier, 'each_
 FROM made_organizations ARRAY JOIN ['standard', 'premium'] AS tier;
 
 INSERT INTO credit_status (log_id, log_offset, key, event, kind, org_id, user_id, seat_tier, role, limit_usd)
-SELECT 'log', n, concat('member ', org_id, user_id), '', 'member', org_id, user_id, seat_tier, 'member', if(m % 9 = 0, 8, NULL)
-FROM made_members;
+SELECT
+    'log', n, concat('member ', org_id, user_id),
+    concat('{"month":"2026-09","spend_picousd":"', toString(toInt128(spend_usd * 1000000000000)), '"}'),
+    'member', org_id, user_id, seat_tier, 'member', if(m % 9 = 0, 8, NULL)
+FROM made_members
+LEFT JOIN (SELECT org_id, user_id, spend_usd FROM month_to_date_by_member WHERE month = '2026-09') AS used USING (org_id, user_id);
 
 INSERT INTO credit_status (log_id, log_partition, log_offset, key, event, kind, as_of)
 SELECT 'log', number, number, concat('clock ', toString(number)), '', 'clock', toDateTime64('2026-09-18 12:00:00', 6, 'UTC')
@@ -104,9 +108,14 @@ FROM made_organizations WHERE plan = 'team';
 
 INSERT INTO credit_status (log_id, log_offset, key, event, kind, org_id, plan, status, credits_enabled, limit_usd)
 SELECT
-    'log', o, concat('org ', org_id), concat('{"balance_picousd":"', toString(toInt128(balance_usd * 1000000000000)), '"}'),
+    'log', o, concat('org ', org_id),
+    concat(
+        '{"balance_picousd":"', toString(toInt128(balance_usd * 1000000000000)),
+        '","month":"2026-09","spend_picousd":"', toString(toInt128(spend_usd * 1000000000000)), '"}'),
     'org', org_id, plan, 'active', true, 900
-FROM made_organizations LEFT JOIN wallet_balances USING (org_id);
+FROM made_organizations
+LEFT JOIN wallet_balances USING (org_id)
+LEFT JOIN (SELECT org_id, spend_usd FROM month_to_date_by_organization WHERE month = '2026-09') AS used USING (org_id);
 
 INSERT INTO account_events (log_id, log_offset, id, type, org_id, org_seq, at, command_id, command, actor_kind, actor_id, reason, event)
 SELECT

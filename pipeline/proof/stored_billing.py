@@ -12,6 +12,8 @@ from sinks.clickhouse import ClickHouse, literal
 TABLES = {LEDGER_ENTRIES.name: ("ledger_entries", "amount"), INVOICES.name: ("billing_events", "exact")}
 """Where a topic's records are stored, and the amount by which two of them are compared."""
 
+_DOUBLE_ENTRY = "double_entry"
+
 # Dollars with twelve decimals, as the whole number that they are inside.
 _PICOUSD = "toString(reinterpret({}, 'Int128'))"
 
@@ -54,12 +56,13 @@ class StoredBilling:
     before: Mapping[str, int]
 
     async def exist(self) -> bool:
-        """Whether the sink has made its tables yet."""
-        names = ", ".join(literal(table) for table, _ in TABLES.values())
-        ((tables,),) = await self.clickhouse.rows(
-            f"SELECT count() FROM system.tables WHERE database = {literal(self.database)} AND name IN ({names})"
+        """Whether the sink has made the tables, and the view over them, yet."""
+        names = [_DOUBLE_ENTRY, *(table for table, _ in TABLES.values())]
+        ((made,),) = await self.clickhouse.rows(
+            f"SELECT count() FROM system.tables WHERE database = {literal(self.database)} "
+            f"AND name IN ({', '.join(map(literal, names))})"
         )
-        return bool(tables == len(TABLES))
+        return bool(made == len(names))
 
     async def last_offset(self, topic: str) -> int:
         """Of the last record stored; -1 if there is none. All before it are stored (decision 5)."""
@@ -87,7 +90,7 @@ class StoredBilling:
             sums.exact[org_id, month], sums.sums[org_id, month] = int(exact), int(total)
         for org_id, month, debit, credit in await rows(
             f"SELECT org_id, charge_month, {_PICOUSD.format('sum(debit_usd)')}, {_PICOUSD.format('sum(credit_usd)')} "
-            f"FROM `{self.database}`.double_entry WHERE (org_id, entry_id) IN (SELECT org_id, id FROM {entries}) "
+            f"FROM `{self.database}`.{_DOUBLE_ENTRY} WHERE (org_id, entry_id) IN (SELECT org_id, id FROM {entries}) "
             "GROUP BY org_id, charge_month"
         ):
             sums.debits[org_id, month], sums.credits[org_id, month] = int(debit), int(credit)

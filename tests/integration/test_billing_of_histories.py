@@ -1,4 +1,4 @@
-"""The views of billing over random months of whole accounts: they say what the ledger's invoices and drafts say."""
+"""The views over random months of whole accounts: they say what the ledger's invoices, drafts and admission say."""
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -7,12 +7,9 @@ import pytest
 
 from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from sinks.clickhouse import ClickHouse
-from sinks.migrate import migrate
-from sinks.sink import TABLES
+from tests.support.analysed_world import in_clickhouse
 from tests.support.histories import Histories
 from tests.support.ledger import LedgerInMemory
-from tests.support.sink_tables import claim_of, store
-from tests.support.sink_world import KafkaRecord
 
 SEEDS = (0, 1, 3, 4, 6)  # all of them see months close
 KINDS = (
@@ -42,11 +39,7 @@ async def database(
     ledger: LedgerInMemory, clickhouse: EmbeddedClickHouse, fresh_name: Callable[[str], str]
 ) -> AsyncIterator[ClickHouse]:
     """What it published, stored."""
-    found = ClickHouse(clickhouse.url, fresh_name("history"))
-    await migrate(found)
-    for topic, table in TABLES.items():
-        records = [KafkaRecord(offset, value) for offset, value in enumerate(ledger.outputs.get(topic, ()))]
-        await store(found, await claim_of(found, 0, topic=topic), *records, table=table)
+    found = await in_clickhouse(ledger, clickhouse.url, fresh_name("history"))
     yield found
     await found.close()
 
@@ -133,3 +126,17 @@ async def test_a_statement_opens_with_what_the_last_one_closed_with(database: Cl
         "SELECT opening_usd, lagInFrame(closing_usd) OVER (PARTITION BY org_id ORDER BY org_seq) FROM statements"
     )
     assert [row for row in opened if row[0] != row[1]] == []
+
+
+async def test_who_is_paused_is_who_admission_denies(ledger: LedgerInMemory, database: ClickHouse) -> None:
+    ((now,),) = await database.rows("SELECT toUnixTimestamp64Micro(at) FROM ledger_time")
+    denied = set()
+    for org_id, user_id in await database.rows("SELECT org_id, user_id FROM members WHERE NOT removed"):
+        decision = ledger.decision_from_status(org_id, user_id, now)
+        if not decision.allowed:
+            denied.add((org_id, user_id, decision.reasons, decision.ends_at_micros))
+    found = await database.rows(
+        "SELECT org_id, user_id, reasons, toUnixTimestamp64Micro(paused_until) FROM paused_members"
+    )
+    assert {(org_id, user_id, tuple(reasons), until) for org_id, user_id, reasons, until in found} == denied
+    assert denied

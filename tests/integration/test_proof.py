@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,9 @@ from pipeline.cli import main
 from pipeline.demo.system import environment
 from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from pipeline.embedded.kafka import EmbeddedKafka
+from pipeline.proof.stored import StoredRows
+from pipeline.proof.stored_billing import TABLES as BILLING_TABLES
+from pipeline.proof.stored_billing import StoredBilling
 from pipeline.publisher import Outgoing, publish
 from pipeline.settings import Settings
 from pipeline.topics import (
@@ -34,6 +37,8 @@ from pipeline.topics import (
 )
 from pipeline.topics_admin import create_topics
 from schemas.instants import format_instant
+from sinks.clickhouse import ClickHouse
+from sinks.migrate import migrations
 from tests.faults.test_accounts_faults import ENDS, PARTITIONS, the_month
 from tests.support.builders import BILLING, add_member, as_json, micros, register, searches, set_credits
 from tests.support.builders import command as command_of
@@ -409,6 +414,23 @@ async def test_where_nothing_ever_ran_there_is_nothing_to_differ(
     proof = await proved(settings)
     assert proof.agrees
     assert [part.as_of.seq for part in proof.partitions] == [0]
+
+
+async def test_while_the_sink_still_makes_its_tables_nothing_is_stored_yet(
+    clickhouse: EmbeddedClickHouse, fresh_name: Callable[[str], str]
+) -> None:
+    database = ClickHouse(clickhouse.url, fresh_name("half_made"))
+    await database.create_database()
+    rows = StoredRows(database, database.database, "log", 0, 1)
+    billing = StoredBilling(database, database.database, "log", 0, {topic: 1 for topic in BILLING_TABLES})
+    for statement in chain.from_iterable(migration.statements for migration in migrations()):
+        await database.run(statement)
+        if await rows.exist():
+            await rows.sums("")
+        if await billing.exist():
+            await billing.sums()
+    assert (await rows.exist(), await billing.exist()) == (True, True)
+    await database.close()
 
 
 def accounts() -> Iterator[Outgoing]:
