@@ -57,13 +57,15 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=WHAT, default="ledger")
     parser.add_argument("--events", type=int, default=300_000, help="preloaded, of about 300 bytes (%(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="of each side, in turn (%(default)s)")
-    parser.add_argument("--members", type=int, help="1,000; month-end, gate 1,000,000; page 10,000; analysts 100,000")
-    parser.add_argument("--organizations", type=int, help="40; of month-end 10,000; of analysts 1,000")
+    parser.add_argument(
+        "--members", type=int, help="1,000; month-end, gate 1,000,000; page, footprint 10,000; analysts, loop 100,000"
+    )
+    parser.add_argument("--organizations", type=int, help="40; of month-end 10,000; of analysts, footprint 1,000")
     parser.add_argument("--rows", type=int, default=100_000_000, help="of analysts (%(default)s)")
     parser.add_argument(
         "--rate", type=int, default=2_000, help="latency, loop, soak, month-end: events a second (%(default)s)"
     )
-    parser.add_argument("--seconds", type=int, help="30 of latency, loop; 3,600 of soak")
+    parser.add_argument("--seconds", type=int, help="30; of soak 3,600")
     parser.add_argument("--hot", type=int, default=0, metavar="PERCENT", help="of latency: one organisation's share")
     parser.add_argument("--identities", type=int, default=10_000_000, help="in the store (%(default)s)")
     parser.add_argument(
@@ -103,7 +105,7 @@ def main() -> None:
         _latency(arguments)
     elif arguments.what == "loop":
         for _, settings in _on_kafka(1):
-            asyncio.run(loop.measure(settings, _load(arguments, 30)._replace(members=arguments.members or 100_000)))
+            asyncio.run(loop.measure(settings, _load(arguments, members=100_000)))
     elif arguments.what == "soak":
         for _, settings in _with_clickhouse(1):
             asyncio.run(soak.measure(settings, _load(arguments, 3_600), arguments.into))
@@ -195,7 +197,7 @@ def _workers(arguments: argparse.Namespace) -> None:
 
 def _latency(arguments: argparse.Namespace) -> None:
     """Until breaches are readable and local copies deny; then beside a sink, also until rows are in ClickHouse."""
-    load = _load(arguments, 30)
+    load = _load(arguments)
     drawn: dict[str, latency.Curve] = {}
     for _, settings in _on_kafka(1):
         drawn["ledger alone"] = asyncio.run(latency.measure(settings, load))
@@ -205,12 +207,14 @@ def _latency(arguments: argparse.Namespace) -> None:
     plot.write_text(curves("percent of breaches", f"ms until readable, at {load.rate:,} events/s", drawn))
 
 
-def _load(arguments: argparse.Namespace, seconds: int) -> latency.Load:
+def _load(
+    arguments: argparse.Namespace, seconds: int = 30, organizations: int = 40, members: int = 1_000
+) -> latency.Load:
     return latency.Load(
         arguments.rate,
         arguments.seconds or seconds,
-        arguments.organizations or 40,
-        arguments.members or 1_000,
+        arguments.organizations or organizations,
+        arguments.members or members,
         arguments.hot,
     )
 
@@ -219,9 +223,7 @@ def _footprint(arguments: argparse.Namespace) -> None:
     """Bytes an event leaves, read in large chunks; then what small ones cost, by the number of partitions."""
     for _, settings in _with_clickhouse(1):
         footprint.sizes(settings, _job(arguments, 1))
-    load = latency.Load(
-        arguments.rate, arguments.seconds, arguments.organizations or 1_000, arguments.members or 10_000
-    )
+    load = _load(arguments, organizations=1_000, members=10_000)
     for partitions in (4, 16, 64):
         for _, settings in _on_kafka(1):
             asyncio.run(footprint.transactions(settings.model_copy(update={"partitions": partitions}), load))

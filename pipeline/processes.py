@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,12 +23,15 @@ def run_ledger() -> NoReturn:
         NotLetIn, RightsLacking: Kafka does not take us, or not for a ledger.
     """
     import faust
+    import mode.loop
 
     from pipeline.app import engine_settings, ledger_app
     from pipeline.engine.preflight import cluster_when_ready
     from pipeline.errors import quiet_libraries
     from pipeline.rights_admin import when_let_in
 
+    if sys.platform != "win32":
+        mode.loop.use("uvloop")  # a transaction takes a fifth less processor time (docs/performance.md)
     settings = Settings()
     set_up_logs(settings.log_format)
     quiet_libraries()  # again: importing Faust gave some of them their voice back

@@ -22,6 +22,10 @@ Record = Any
 Ends = Mapping[TopicPartition, int]
 
 
+class NeverStill(Mendable):
+    """Some transaction was open whenever it was looked: one hangs, or they leave no moment between them."""
+
+
 class Reader:
     """Three consumers: one reads; two are only asked, since an answer waits behind what a connection still fetches."""
 
@@ -52,7 +56,7 @@ class Reader:
         are the same everywhere, nothing was open anywhere at the moment between the two questions.
 
         Raises:
-            Mendable: there was no such moment within a minute.
+            NeverStill: there was no such moment within a minute.
         """
         deadline = time.monotonic() + _STILL_SECONDS
         while True:
@@ -62,7 +66,7 @@ class Reader:
                 return stable
             if time.monotonic() > deadline:
                 still_open = ", ".join(f"{p.topic}[{p.partition}]" for p in places if stable[p] < written[p])
-                raise Mendable(
+                raise NeverStill(
                     f"no moment without an open transaction within {_STILL_SECONDS:.0f} s, last in {still_open}; see "
                     "docs/operations.md, hanging transactions"
                 )

@@ -15,11 +15,12 @@ from pipeline.proof.metrics import publish
 from pipeline.proof.outcome import Proof
 from pipeline.proof.prove import Prover
 from pipeline.proof.report import report
+from pipeline.reading import NeverStill
 from pipeline.screen import console
 from pipeline.settings import Settings
 from sinks.errors import Away
 
-_AWAY = (KafkaError, Away, OSError, TimeoutError)
+_PASSES = (KafkaError, Away, NeverStill, OSError, TimeoutError)
 _LOOK_AGAIN_SECONDS = 5.0
 _LAST = "last-proof.json"
 
@@ -27,7 +28,8 @@ _LAST = "last-proof.json"
 def run_prove(*, every_seconds: float | None, wait_seconds: float, as_json: bool) -> bool:
     """Prove, and again every so many seconds until Ctrl-C; True if everything agreed every time.
 
-    Asked for once, it does not wait for a Kafka or ClickHouse that is away; again and again, it does.
+    Asked for once, it does not wait for a Kafka or ClickHouse that is away, nor for a transaction that hangs; again and
+    again, it does.
 
     Raises:
         Mendable, SinkError, KafkaError: it cannot be looked at.
@@ -40,7 +42,7 @@ def run_prove(*, every_seconds: float | None, wait_seconds: float, as_json: bool
         while True:
             try:
                 proof = _prove(settings, wait_seconds)
-            except _AWAY as error:
+            except _PASSES as error:
                 if every_seconds is None:
                     raise
                 what = sentence_for(error) or f"{type(error).__name__}: {error}"

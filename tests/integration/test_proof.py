@@ -422,7 +422,7 @@ async def test_while_the_sink_still_makes_its_tables_nothing_is_stored_yet(
     database = ClickHouse(clickhouse.url, fresh_name("half_made"))
     await database.create_database()
     rows = StoredRows(database, database.database, "log", 0, 1)
-    billing = StoredBilling(database, database.database, "log", 0, {topic: 1 for topic in BILLING_TABLES})
+    billing = StoredBilling(database, database.database, "log", 0, dict.fromkeys(BILLING_TABLES, 1))
     for statement in chain.from_iterable(migration.statements for migration in migrations()):
         await database.run(statement)
         if await rows.exist():
