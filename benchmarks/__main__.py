@@ -50,6 +50,9 @@ WHAT = (
     "all",
 )
 
+PARTITIONS = (4, 16, 64)
+"""Of footprint."""
+
 
 def main() -> None:
     """Run what was asked for, a few times in turn, and print medians."""
@@ -224,7 +227,7 @@ def _footprint(arguments: argparse.Namespace) -> None:
     for _, settings in _with_clickhouse(1):
         footprint.sizes(settings, _job(arguments, 1))
     load = _load(arguments, organizations=1_000, members=10_000)
-    for partitions in (4, 16, 64):
+    for partitions in PARTITIONS:
         for _, settings in _on_kafka(1):
             asyncio.run(footprint.transactions(settings.model_copy(update={"partitions": partitions}), load))
 

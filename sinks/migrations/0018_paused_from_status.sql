@@ -25,7 +25,7 @@ FROM
 (
     SELECT
         org_id, user_id, seat_tier, reasons, is_reached_next,
-        toDateTime64(concat(now.2, '-01 00:00:00'), 6, 'UTC') AS month_began,
+        toDateTime64(toStartOfMonth(assumeNotNull(now.1)), 6, 'UTC') AS month_began,
         maxMap(map(multiIf(
             fact IN ('suspend_organization', 'close_organization'), 'suspended',
             fact IN multiIf(
