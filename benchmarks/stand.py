@@ -102,6 +102,7 @@ class Worker:
             "DATA_DIR": str(settings.data_dir),
             "MODE": settings.mode,
             "CLICKHOUSE_URL": settings.clickhouse_url,
+            "CLICKHOUSE_DATABASE": settings.clickhouse_database,
             "METRICS_PORT": str(self._metrics_port),
         }
         with (log or Path(os.devnull)).open("ab") as output:

@@ -23,7 +23,7 @@ from schemas.instants import parse_instant
 from tests.chaos.proxy import Proxy
 from tests.support.gate_world import PRODUCT, GateWorld, gate_running, make_organization, process, usage
 
-pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.clickhouse]
+pytestmark = [pytest.mark.faults, pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.long]
 
 ORG = "/v1/organizations/acme"
 BOUND_SECONDS = 5.0

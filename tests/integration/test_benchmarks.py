@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import latency, month_end
+from benchmarks import latency
 from pipeline.embedded.clickhouse import EmbeddedClickHouse
 from pipeline.embedded.kafka import EmbeddedKafka
 from pipeline.settings import Settings
@@ -42,9 +42,6 @@ def on_what_runs_already(
     monkeypatch.setattr(benchmarks, "_with_clickhouse", settings)
     monkeypatch.setattr(benchmarks, "PARTITIONS", (2,))
     monkeypatch.setattr(latency, "_WARM_UP_SECONDS", 0.0)
-    monkeypatch.setattr(latency, "_SETTLE_SECONDS", 15.0)
-    for name, seconds in (("_WARM_UP_SECONDS", 0.5), ("_BEFORE_SECONDS", 3.0), ("_AFTER_SECONDS", 1.0)):
-        monkeypatch.setattr(month_end, name, seconds)
 
 
 @pytest.mark.parametrize(
@@ -54,8 +51,6 @@ def on_what_runs_already(
         ("latency", "20 breaches, each by the right event"),
         ("footprint", "  2 partitions, 200 events/s"),
         ("loop", "limits of all change"),
-        ("soak", "600 events at 200 a second, each in ClickHouse once"),
-        ("month-end", "finalised"),
         ("identities", "on disk"),
     ],
 )

@@ -266,6 +266,7 @@ def test_no_excuse_outlives_its_command() -> None:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.long
 def test_every_command_runs(clone: Clone) -> None:
     wrong: list[str] = []
     for page in sorted(PAGES, key=lambda page: page != FIRST):

@@ -5,7 +5,7 @@ import pytest
 from tests.fuzz.gate import fuzzed
 from tests.support.gate_world import GateWorld
 
-pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse]
+pytestmark = [pytest.mark.kafka, pytest.mark.clickhouse, pytest.mark.long]
 
 
 @pytest.mark.timeout(900)
