@@ -45,7 +45,7 @@ def run_export(wanted: Wanted, as_format: Format, output: Path | None, data_dir:
         query, columns = _query(client, wanted)
         bound = {"view": wanted.view, "org_ids": list(wanted.org_ids), "months": list(wanted.months)}
         answer = client.raw_stream(query, parameters=bound, fmt="Parquet" if as_format == "parquet" else "CSV")
-        with _target(output) as out:
+        with opened(output) as out:
             if as_format == "csv":
                 out.write(_head(columns))
             last = _copy(answer, out)
@@ -102,7 +102,12 @@ def _copy(answer: Any, out: BinaryIO) -> bytes:
 
 
 @contextmanager
-def _target(output: Path | None) -> Iterator[BinaryIO]:
+def opened(output: Path | None) -> Iterator[BinaryIO]:
+    """Where to write, stdout if no file is named; a file takes its name once all of it is written.
+
+    Raises:
+        Mendable: its folder is not there.
+    """
     if output is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +9,7 @@ from rich.console import RenderableType
 
 from pipeline.clickhouse import open_clickhouse
 from pipeline.errors import Mendable
+from pipeline.export import opened
 from pipeline.invoices import files, tables
 from pipeline.invoices.billed import Invoice, Line
 from pipeline.invoices.page import page_of
@@ -70,7 +70,7 @@ def run_export(wanted: Wanted, as_format: Format, output: Path | None, data_dir:
     """Write invoices, with their lines, to a file or to stdout.
 
     Raises:
-        Mendable: there is none.
+        Mendable: there is none, or no folder for the file.
     """
     found = _found(wanted, data_dir)
     match as_format:
@@ -80,10 +80,8 @@ def run_export(wanted: Wanted, as_format: Format, output: Path | None, data_dir:
             text = files.csv_of(found)
         case "html":
             text = page_of(found)
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        output.write_text(text, encoding="utf-8")
+    with opened(output) as out:
+        out.write(text.encode())
 
 
 def run_statement(org_id: str, month: str | None, data_dir: Path | None, *, as_json: bool) -> None:
