@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from urllib3.exceptions import HTTPError
+
 from pipeline.clickhouse import open_clickhouse
 from pipeline.errors import Mendable
 
@@ -48,7 +50,10 @@ def run_export(wanted: Wanted, as_format: Format, output: Path | None, data_dir:
         with opened(output) as out:
             if as_format == "csv":
                 out.write(_head(columns))
-            last = _copy(answer, out)
+            try:
+                last = _copy(answer, out)
+            except HTTPError as error:
+                raise Mendable(f"export of {wanted.view}: the answer broke off: {error}; try again") from error
             if as_format == "csv" and not last:
                 asked = (*wanted.org_ids, *wanted.months)
                 print(f"no rows: {wanted.view} has none{' of ' + ', '.join(asked) if asked else ''}", file=sys.stderr)
