@@ -73,6 +73,13 @@ def test_a_correction_changes_what_was_spent_and_not_how_many_requests_there_wer
         assert (row["spend_usd"], row["credits_events"]) == ("1.00", 1)
 
 
+def test_an_invoice_is_shown_once_and_its_draft_among_the_notices() -> None:
+    shown = run(usage=[used("e-1", FEBRUARY, 300)]).stdout
+    assert "Invoices  finalised" in shown
+    assert "invoice.drafted" in shown
+    assert "invoice.finalized" not in shown
+
+
 def test_tiers_and_members_add_up_to_their_organization() -> None:
     simulated = said(usage=[used("e-1", FEBRUARY, 100), used("e-2", FEBRUARY, 200, user_id="bob")])
     tables = simulated["month_to_date"]
