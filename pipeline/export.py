@@ -6,8 +6,6 @@ Nothing of the answer is held here: however large, it is as it came from ClickHo
 import csv
 import io
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -16,6 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from pipeline.clickhouse import open_clickhouse
 from pipeline.errors import Mendable
+from pipeline.whole_files import opened
 
 Format = Literal["parquet", "csv"]
 
@@ -104,25 +103,3 @@ def _copy(answer: Any, out: BinaryIO) -> bytes:
         out.write(piece)
         last = (last + piece)[-_TAIL_BYTES:]
     return last
-
-
-@contextmanager
-def opened(output: Path | None) -> Iterator[BinaryIO]:
-    """Where to write, stdout if no file is named; a file takes its name once all of it is written.
-
-    Raises:
-        Mendable: its folder is not there.
-    """
-    if output is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    if not output.parent.is_dir():
-        raise Mendable(f"{output.parent} is not a folder; make it, or name another file with --output")
-    unfinished = output.with_name(output.name + ".unfinished")
-    try:
-        with unfinished.open("wb") as file:
-            yield file
-        unfinished.replace(output)
-    finally:
-        unfinished.unlink(missing_ok=True)

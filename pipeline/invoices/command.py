@@ -9,13 +9,13 @@ from rich.console import RenderableType
 
 from pipeline.clickhouse import open_clickhouse
 from pipeline.errors import Mendable
-from pipeline.export import opened
 from pipeline.invoices import files, tables
 from pipeline.invoices.billed import Invoice, Line
 from pipeline.invoices.page import page_of
 from pipeline.invoices.reading import Wanted, in_full, invoices, sql_of_usage, statements, usage_of_line
 from pipeline.invoices.words import BALANCE_NAMES
 from pipeline.screen import apart, console
+from pipeline.whole_files import opened
 
 Format = Literal["json", "csv", "html"]
 

@@ -30,6 +30,6 @@ def test_an_answer_whose_server_went_away_is_a_sentence_and_no_file(
     columns = SimpleNamespace(result_rows=[("org_id",)])
     client: Any = SimpleNamespace(query=lambda *_, **__: columns, raw_stream=lambda *_, **__: Answer())
     monkeypatch.setattr(export, "open_clickhouse", lambda _: nullcontext(client))
-    with pytest.raises(Mendable, match="export of members: the answer broke off: .*; try again"):
+    with pytest.raises(Mendable, match=r"export of members: the answer broke off: .*; try again"):
         export.run_export(export.Wanted("members"), "csv", tmp_path / "members.csv", None)
     assert not list(tmp_path.iterdir())
