@@ -6,14 +6,15 @@ Nothing of the answer is held here: however large, it is as it came from ClickHo
 import csv
 import io
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
+from urllib3.exceptions import HTTPError
+
 from pipeline.clickhouse import open_clickhouse
 from pipeline.errors import Mendable
+from pipeline.whole_files import opened
 
 Format = Literal["parquet", "csv"]
 
@@ -45,10 +46,13 @@ def run_export(wanted: Wanted, as_format: Format, output: Path | None, data_dir:
         query, columns = _query(client, wanted)
         bound = {"view": wanted.view, "org_ids": list(wanted.org_ids), "months": list(wanted.months)}
         answer = client.raw_stream(query, parameters=bound, fmt="Parquet" if as_format == "parquet" else "CSV")
-        with _target(output) as out:
+        with opened(output) as out:
             if as_format == "csv":
                 out.write(_head(columns))
-            last = _copy(answer, out)
+            try:
+                last = _copy(answer, out)
+            except HTTPError as error:
+                raise Mendable(f"export of {wanted.view}: the answer broke off: {error}; try again") from error
             if as_format == "csv" and not last:
                 asked = (*wanted.org_ids, *wanted.months)
                 print(f"no rows: {wanted.view} has none{' of ' + ', '.join(asked) if asked else ''}", file=sys.stderr)
@@ -99,20 +103,3 @@ def _copy(answer: Any, out: BinaryIO) -> bytes:
         out.write(piece)
         last = (last + piece)[-_TAIL_BYTES:]
     return last
-
-
-@contextmanager
-def _target(output: Path | None) -> Iterator[BinaryIO]:
-    if output is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    if not output.parent.is_dir():
-        raise Mendable(f"{output.parent} is not a folder; make it, or name another file with --output")
-    unfinished = output.with_name(output.name + ".unfinished")
-    try:
-        with unfinished.open("wb") as file:
-            yield file
-        unfinished.replace(output)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -32,8 +32,10 @@ def run_query(sql: str, data_dir: Path | None, *, as_json: bool) -> None:
         table.add_column(name, overflow="fold")
     for row in result.result_rows:
         table.add_row(*map(_text, row))
-    screen = Console(highlight=False)
-    Console(highlight=False, width=screen.width if screen.is_terminal else _FILE_WIDTH).print(table)
+    screen = Console()
+    width = screen.width if screen.is_terminal else _FILE_WIDTH
+    # Brackets and colons are what somebody's name is made of, and nothing else.
+    Console(highlight=False, markup=False, emoji=False, width=width).print(table)
 
 
 def _json(value: Any) -> str:

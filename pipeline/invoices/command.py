@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from pipeline.invoices.page import page_of
 from pipeline.invoices.reading import Wanted, in_full, invoices, sql_of_usage, statements, usage_of_line
 from pipeline.invoices.words import BALANCE_NAMES
 from pipeline.screen import apart, console
+from pipeline.whole_files import opened
 
 Format = Literal["json", "csv", "html"]
 
@@ -70,7 +70,7 @@ def run_export(wanted: Wanted, as_format: Format, output: Path | None, data_dir:
     """Write invoices, with their lines, to a file or to stdout.
 
     Raises:
-        Mendable: there is none.
+        Mendable: there is none, or no folder for the file.
     """
     found = _found(wanted, data_dir)
     match as_format:
@@ -80,10 +80,8 @@ def run_export(wanted: Wanted, as_format: Format, output: Path | None, data_dir:
             text = files.csv_of(found)
         case "html":
             text = page_of(found)
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        output.write_text(text, encoding="utf-8")
+    with opened(output) as out:
+        out.write(text.encode())
 
 
 def run_statement(org_id: str, month: str | None, data_dir: Path | None, *, as_json: bool) -> None:

@@ -136,7 +136,7 @@ class Remembered:
     """One partition's memory.
 
     Attributes:
-        engine: where the partition stood; None if it was never begun.
+        engine: where the partition stood; None if it was never begun, or a repair of it was interrupted.
     """
 
     def __init__(self) -> None:
@@ -147,7 +147,8 @@ class Remembered:
         """Records in order: the last one of a key counts, and one without a value ends it."""
         for record in records:
             if record.key == ENGINE_CELL:
-                self.engine = decode_cell(record.value)
+                # `rebuild --mend` takes it away first and writes it again last.
+                self.engine = None if record.value is None else decode_cell(record.value)
             elif decode := _DECODERS.get(_kind(record.key)):
                 if record.value is None:
                     self._cells.pop(record.key, None)

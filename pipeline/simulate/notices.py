@@ -13,6 +13,7 @@ from schemas.events import (
     LimitBreached,
     LimitResumed,
 )
+from schemas.invoices import InvoiceFinalized, StatementIssued
 from schemas.ledger import LedgerEntry, PurchaseRequested, ReloadRequested
 from schemas.money import headroom_for_people, spend_for_people
 from schemas.notifications import AutoReloadSuspended, BalanceLow, RequestsDigest, ThresholdReached
@@ -26,6 +27,8 @@ _SHOWN_ELSEWHERE = (
     LedgerEntry,
     LimitBreached,
     LimitResumed,
+    InvoiceFinalized,
+    StatementIssued,
 )
 
 

@@ -36,13 +36,15 @@ class Charged:
         return Charged(*(getattr(self, one.name) - getattr(other, one.name) for one in fields(self)))
 
     def add(self, row: Any) -> None:
-        """One row."""
+        """One row; the reverse of a corrected event takes it away (R15)."""
         cost = int(row["cost_picousd"])
+        is_reverse = bool(row.get("corrects")) and not row.get("leg")
+        events = -1 if is_reverse else 1
         if row["funding"] == "included":
             self.included_picousd += cost
-            self.included_events += 1
+            self.included_events += events
             return
-        self.credits_events += 1
+        self.credits_events += events
         if row["usage_month"] != row["charge_month"]:
             self.prior_period_picousd += cost
             return

@@ -27,7 +27,7 @@ from schemas.money import PICOUSD_PER_USD
 from sinks.clickhouse import ClickHouse
 from sinks.event_table import EventTable
 from tests.support.analysed_world import NOON, analysed, in_clickhouse
-from tests.support.builders import micros
+from tests.support.builders import micros, register, set_credits
 from tests.support.documents import commands
 from tests.support.ledger import LedgerInMemory
 from tests.support.sink_tables import claim_of, store
@@ -164,6 +164,21 @@ async def test_who_is_paused_is_who_admission_denies(world: ClickHouse, ledger: 
     )
     assert {(org_id, user_id): (reasons, until) for org_id, user_id, reasons, until in found} == denied
     assert len(denied) == 4
+
+
+async def test_who_never_bought_credits_has_a_low_balance(
+    clickhouse: EmbeddedClickHouse, fresh_name: Callable[[str], str]
+) -> None:
+    ledger = LedgerInMemory()
+    ledger.commands(register("lumen", plan="team"), set_credits(org_id="lumen"), at=NOON)
+    ledger.idle(micros("2026-09-18T12:01:00Z"))
+    database = await in_clickhouse(ledger, clickhouse.url, fresh_name("never_bought"))
+    try:
+        assert await database.rows("SELECT org_id FROM paused_members WHERE reason = 'balance'") == [("lumen",)]
+        low = "SELECT org_id, balance_usd, burnt_usd, days_left FROM balance_runway WHERE balance_usd <= 0"
+        assert await database.rows(low) == [("lumen", Decimal(0), Decimal(0), None)]
+    finally:
+        await database.close()
 
 
 async def test_what_limits_leave_is_headroom_of_admission(world: ClickHouse, ledger: LedgerInMemory) -> None:

@@ -3,12 +3,15 @@
 import csv
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from pipeline.invoices import command
 from pipeline.invoices.billed import CreditNote, Invoice, Line, Payment
 from pipeline.invoices.files import csv_of, document_of
 from pipeline.invoices.page import page_of
+from pipeline.invoices.reading import Wanted
 from pipeline.invoices.tables import page_of as table_of
 from pipeline.screen import console
 from tests.support.builders import CENT_PICOUSD, DOLLAR_PICOUSD, micros
@@ -45,6 +48,18 @@ def as_text(one: Invoice) -> str:
     with screen.capture() as captured:
         screen.print(table_of(one))
     return " ".join(captured.get().split())
+
+
+def test_an_export_that_fails_leaves_the_file_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_found", lambda *_: [invoice(usage(1, 10))])
+    output = tmp_path / "invoices.csv"
+    command.run_export(Wanted(), "csv", output, None)
+    whole = output.read_text()
+    monkeypatch.setattr(command.files, "csv_of", lambda _: "org_id\n\ud800")  # what no file takes
+    with pytest.raises(UnicodeEncodeError):
+        command.run_export(Wanted(), "csv", output, None)
+    assert output.read_text() == whole
+    assert list(tmp_path.iterdir()) == [output]
 
 
 def test_what_others_named_is_text_in_a_page_and_in_its_style() -> None:

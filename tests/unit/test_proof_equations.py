@@ -7,10 +7,12 @@ import pytest
 from rich.console import Console
 
 from pipeline.agents.decoding import decode_record
+from pipeline.engine.journal import ENGINE_CELL, EngineCell, encode_cell
 from pipeline.errors import Mendable
 from pipeline.proof.equations import equations
 from pipeline.proof.outcome import gauges
 from pipeline.proof.published import Entries, PricedRows, UsageRead
+from pipeline.proof.remembered import Remembered
 from pipeline.proof.report import report
 from pipeline.screen import WIDTH
 from pipeline.topics import PRICED_USAGE, USAGE_EVENTS
@@ -59,6 +61,15 @@ def test_an_outcome_that_is_off_shows_against_the_events_read() -> None:
 def test_a_correction_is_one_event_in_two_rows() -> None:
     world = World(rows=[row(1, 3), row(2, -3, corrects="e"), row(3, 1, corrects="e", leg=1)])
     assert (world.found().published.rows.sums.events, world.found().published.rows.sums.rows) == (2, 3)
+
+
+def test_a_position_that_a_repair_took_away_and_wrote_again_is_read() -> None:
+    stands = EngineCell(mode="live", partitions=1, usage=4, commands=3)
+    remembered = Remembered()
+    remembered.take([Record(encode_cell(stands), ENGINE_CELL), Record(None, ENGINE_CELL)])
+    assert remembered.engine is None
+    remembered.take([Record(encode_cell(stands), ENGINE_CELL)])
+    assert remembered.engine == stands
 
 
 def test_usage_of_a_closed_month_is_charged_apart_and_burnt_with_the_rest() -> None:

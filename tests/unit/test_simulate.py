@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from pipeline.cli import main
 from pipeline.price_book import PACKAGED
-from tests.support.builders import Wire, cloud_event, searches
+from tests.support.builders import Wire, cloud_event, correction, searches
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -63,6 +63,21 @@ def test_spend_is_summed_and_a_limit_pauses_what_comes_after_it() -> None:
     assert (breach["limit_usd"], breach["spend_usd"], breach["overshoot_usd"]) == ("10.00", "11.00", "1.00")
     assert breach["crossing"]["event_id"] == "e-2"
     assert simulated["month_to_date"]["organizations"][0]["limit_usd"] == "10.00"
+
+
+def test_a_correction_changes_what_was_spent_and_not_how_many_requests_there_were() -> None:
+    wrong = used("e-1", FEBRUARY, 300)
+    simulated = said(usage=[wrong, correction("e-2", 100, wrong)])
+    for table in ("organizations", "tiers", "members"):
+        (row,) = simulated["month_to_date"][table]
+        assert (row["spend_usd"], row["credits_events"]) == ("1.00", 1)
+
+
+def test_an_invoice_is_shown_once_and_its_draft_among_the_notices() -> None:
+    shown = run(usage=[used("e-1", FEBRUARY, 300)]).stdout
+    assert "Invoices  finalised" in shown
+    assert "invoice.drafted" in shown
+    assert "invoice.finalized" not in shown
 
 
 def test_tiers_and_members_add_up_to_their_organization() -> None:
