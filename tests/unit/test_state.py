@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from pipeline.domain.cell import Cell
 from pipeline.domain.state import (
     CELLS,
     Calendar,
@@ -100,6 +101,16 @@ def test_cells_may_come_in_any_order() -> None:
     restored = State()
     restore(restored, reversed(ledger.cells.items()))
     assert written(restored, ledger) == ledger.cells
+
+
+@pytest.mark.parametrize("count", [0, 1, 500, 1_700])
+def test_members_are_in_order_after_a_restore(count: int) -> None:
+    cells: list[Cell] = [Organization(org_id="acme", plan="team")]
+    user_ids = [f"user-{number * 7_919 % 10_007}" for number in range(count)]
+    cells += [Member(org_id="acme", user_id=user_id, role="member", seat_tier="standard") for user_id in user_ids]
+    restored = State()
+    restore(restored, [(cell.key(), cell.value() or b"") for cell in cells])
+    assert restored.organizations["acme"].users_after("", count + 1) == sorted(user_ids)
 
 
 def test_a_cells_key_is_its_kind_and_its_identity() -> None:
