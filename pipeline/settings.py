@@ -167,7 +167,8 @@ class Settings(BaseSettings):
 
     def kafka(self) -> dict[str, Any]:
         """What every aiokafka client takes to reach the brokers."""
-        import pipeline.engine.header_names  # noqa: F401  # so that each can read whatever lies there
+        import pipeline.engine.header_names  # so that each can read whatever lies there
+        import pipeline.engine.lost_connections  # noqa: F401  # and hears of a lost connection as of any other failure
 
         arguments: dict[str, Any] = {
             "bootstrap_servers": self.kafka_bootstrap_servers,

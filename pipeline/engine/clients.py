@@ -13,6 +13,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+import pipeline.engine.lost_connections  # noqa: F401  # it puts our part in the place of aiokafka's
 from pipeline.engine.observer import describe
 
 log = logging.getLogger(__name__)

@@ -59,11 +59,10 @@ class Ownership:
     def positions(self) -> tuple[int, int]:
         return self.inputs.usage.position, self.inputs.commands.position
 
-    async def step(self) -> bool:
+    async def step(self) -> None:
         """Fetch what has come, and make one transaction of it.
 
-        Returns:
-            Whether there was anything. If not, the machine may have said what it held back, and a short wait is over.
+        If there is nothing, the machine may say what it held back, and a short wait is over.
         """
         started = time.monotonic()
         await self.inputs.fetch(0)
@@ -75,7 +74,7 @@ class Ownership:
         if due_micros is not None and due_micros <= self.now_micros:
             await self._advance(due_micros)
         elif self._order.skip_ticks(self.now_micros):
-            return True
+            return
         elif runs := self._order.runs(due_micros):
             await self._process(runs)
         elif self.machine.is_behind:
@@ -85,8 +84,6 @@ class Ownership:
         else:
             await self._idle()
             await self.inputs.fetch(self.settings.idle_wait_seconds)
-            return False
-        return True
 
     async def _advance(self, due_micros: int | None) -> None:
         with machine_at_work():

@@ -163,7 +163,8 @@ class Partition:
                 self._around.observer,
             )
             while not self._stopping:
-                if await ownership.step():
+                await ownership.step()
+                if ownership.cell.seq > cell.seq:  # a quiet partition commits too, and ticks alone are no success
                     self._failures = 0
                 self.active_at = time.monotonic()
         finally:

@@ -223,6 +223,27 @@ async def test_failures_in_a_row_stop_the_worker(settings: EngineSettings) -> No
         assert topics.lines() == []
 
 
+async def test_failures_with_commits_between_them_are_not_in_a_row_where_nothing_comes_either(
+    settings: EngineSettings,
+) -> None:
+    """A partition without input commits its clock; over months even that fails now and then."""
+    number, noted = 1, Noted()
+
+    def commits() -> int:
+        return sum(committed.partition == number for committed in noted.commits)
+
+    async with cluster(settings), running(changed(settings, max_failures=2, session_timeout_seconds=1.0), noted):
+        for failures in (1, 2):
+            committed = commits()
+            await until(lambda: commits() > committed)  # noqa: B023
+            other = Transactions(settings, number)
+            await other.claim()
+            await other.close()
+            await until(lambda: len(noted.failures) == failures)  # noqa: B023
+        committed = commits()
+        await until(lambda: commits() > committed)
+
+
 async def test_an_agent_that_gives_a_chunk_up_costs_its_partition_a_claim_and_no_more(settings: EngineSettings) -> None:
     given_up: list[Chunk] = []
 
