@@ -9,7 +9,8 @@ set -eu
 $KAFKA_ACLS --add --force --allow-principal 'User:ledger' --operation Read --operation Write --operation Describe --operation DescribeConfigs \
   --topic 'usage-events' \
   --topic 'account-commands' \
-  --topic 'ledger-journal'
+  --topic 'ledger-journal' \
+  --topic 'seen-ids'
 $KAFKA_ACLS --add --force --allow-principal 'User:ledger' --operation Write --operation Describe \
   --topic 'priced-usage' \
   --topic 'limit-breaches' \
@@ -25,8 +26,7 @@ $KAFKA_ACLS --add --force --allow-principal 'User:ledger' --operation Describe \
   --topic 'mails' \
   --topic 'dead-letter-decisions'
 $KAFKA_ACLS --add --force --allow-principal 'User:ledger' --operation Read --operation Write --operation Describe \
-  --topic 'ledger-state' \
-  --topic 'seen-ids'
+  --topic 'ledger-state'
 $KAFKA_ACLS --add --force --allow-principal 'User:ledger' --operation Read --operation Describe \
   --topic 'log-id'
 $KAFKA_ACLS --add --force --allow-principal 'User:ledger' --operation Read \

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from pipeline.topics import INPUTS, LEDGER_JOURNAL, LOG_ID, TOPICS
+from pipeline.topics import INPUTS, LEDGER_JOURNAL, LOG_ID, SEEN_IDS, TOPICS
 
 Process = Literal["ledger", "sink", "gate", "mailer", "products", "billing", "analysts", "operator"]
 PROCESSES: tuple[Process, ...] = get_args(Process)
@@ -57,7 +57,8 @@ def _topics(process: Process, prefix: str) -> Iterator[Right]:
         if process in OURS or process == "operator":
             # Before it starts, each looks whether all topics are there and of the right kind.
             operations.append("Describe")
-            if topic in (*INPUTS, LEDGER_JOURNAL) or process == "operator":
+            is_looked_at = topic in (*INPUTS, LEDGER_JOURNAL) or (topic is SEEN_IDS and process == "ledger")
+            if is_looked_at or process == "operator":
                 operations.append("DescribeConfigs")
         if operations:
             yield Right("topic", prefix + topic.name, tuple(operations))

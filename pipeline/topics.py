@@ -16,7 +16,10 @@ Mode = Literal["live", "replay"]
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One row of the table; `settings` are Kafka's own names."""
+    """One row of the table; `settings` are Kafka's own names.
+
+    One that `outlives_horizon` keeps its records, or where it is compacted its tombstones, for HORIZON_DAYS and a day.
+    """
 
     name: str
     key: str
@@ -26,10 +29,13 @@ class Topic:
     compacted: bool = False
     kept_days: int | None = None  # None: for ever
     settings: Mapping[str, str] = field(default_factory=dict)
+    outlives_horizon: bool = False
 
-    def config(self, mode: Mode) -> dict[str, str]:
+    def config(self, mode: Mode, horizon_days: int = HORIZON_DAYS) -> dict[str, str]:
         """Kafka's settings of this topic; in replay mode records bear old times, so nothing goes by age (R44)."""
         kept_days = self.kept_days if mode == "live" else None
+        if kept_days and self.outlives_horizon:
+            kept_days = horizon_days + 1
         config = {"cleanup.policy": "delete" if not self.compacted else "compact,delete" if kept_days else "compact"}
         if kept_days or not self.compacted:
             config["retention.ms"] = str(kept_days * DAY_MILLIS) if kept_days else "-1"
@@ -39,7 +45,10 @@ class Topic:
         if mode == "replay" and is_input:
             config["message.timestamp.after.max.ms"] = str(2**63 - 1)
             config["message.timestamp.before.max.ms"] = str(2**63 - 1)
-        return config | dict(self.settings)
+        config |= self.settings
+        if self.compacted and self.outlives_horizon:
+            config["delete.retention.ms"] = str((horizon_days + 1) * DAY_MILLIS)
+        return config
 
 
 # A closed segment is the smallest thing Kafka compacts: small ones keep a restore short.
@@ -128,7 +137,8 @@ MEMBER_CONTACTS = Topic(
     "gate",
     "gate, mailer",
     compacted=True,
-    settings=_COMPACTED | {"delete.retention.ms": str((HORIZON_DAYS + 1) * DAY_MILLIS)},
+    settings=_COMPACTED,
+    outlives_horizon=True,
 )
 # Kept for longer than the oldest notice that is still mailed (MAIL_HOURS).
 MAILS = Topic("mails", "mail_id", "MailOutcome", "mailer", "mailer", kept_days=HORIZON_DAYS)
@@ -150,7 +160,15 @@ LEDGER_STATE = Topic(
 LEDGER_JOURNAL = Topic(
     "ledger-journal", "none", "one transaction: ranges, time, versions", "ledger", "ledger, rebuild, prove"
 )
-SEEN_IDS = Topic("seen-ids", "none", "identities, packed", "ledger", "ledger", kept_days=HORIZON_DAYS + 1)
+SEEN_IDS = Topic(
+    "seen-ids",
+    "none",
+    "identities, packed",
+    "ledger",
+    "ledger",
+    kept_days=HORIZON_DAYS + 1,
+    outlives_horizon=True,
+)
 LOG_ID = Topic("log-id", "the log's id", "the log's id, text", "usage-credits topics", "sink", compacted=True)
 
 INPUTS = (USAGE_EVENTS, ACCOUNT_COMMANDS)

@@ -186,7 +186,8 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[Topic], settings: Set
             settings.topic_prefix + topic.name,
             settings.partitions,
             settings.replication_factor,
-            topic_configs=topic.config(settings.mode) | {"min.insync.replicas": str(settings.written_replicas)},
+            topic_configs=topic.config(settings.mode, settings.horizon_days)
+            | {"min.insync.replicas": str(settings.written_replicas)},
         )
         for topic in topics
     ]

@@ -33,6 +33,11 @@ class InputBuffer:
         self.records += records
 
     @property
+    def size_bytes(self) -> int:
+        """Of the values of all records."""
+        return sum([len(record.value or b"") for record in self.records])
+
+    @property
     def tick_is_next(self) -> bool:
         return bool(self._tick_offsets) and self._tick_offsets[0] == self.records[0].offset
 

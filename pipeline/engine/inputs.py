@@ -83,8 +83,10 @@ class Inputs:
 
     async def _fetch(self, wait_seconds: float) -> None:
         most = self._settings.max_records
+        # What is left of earlier fetches counts in bytes too: where much waits, a record may be an array of a megabyte.
+        hungry = [buffer for buffer in self.buffers if buffer.size_bytes < self._settings.fetch_bytes]
         timeout_ms = int(wait_seconds * 1_000)
-        while wanted := [self._tps[buffer.name] for buffer in self.buffers if len(buffer.records) < most]:
+        while wanted := [self._tps[buffer.name] for buffer in hungry if len(buffer.records) < most]:
             fetched = await self._consumer.getmany(*wanted, timeout_ms=timeout_ms, max_records=_STRIDE_RECORDS)
             for buffer in self.buffers:
                 if records := fetched.get(self._tps[buffer.name]):

@@ -18,6 +18,7 @@ from pipeline.engine.settings import EngineSettings, Mode
 log = logging.getLogger(__name__)
 
 _LONGEST_WAIT_SECONDS = 30.0
+_MILLIS_PER_DAY = 86_400_000
 _TIMESTAMP_TYPES: Mapping[Mode, str] = {"live": "LogAppendTime", "replay": "CreateTime"}
 
 
@@ -42,8 +43,8 @@ async def cluster_when_ready(settings: EngineSettings) -> Cluster:
     """Wait until Kafka answers, and check the topics.
 
     Raises:
-        Refused: topics are missing, differ in their partition counts, do not fit the mode, or may hold what cannot be
-            read.
+        Refused: topics are missing, differ in their partition counts, do not fit the mode, may hold what cannot be
+            read, or are not kept for long enough.
     """
     wait_seconds = 1.0
     while True:
@@ -78,6 +79,9 @@ async def _look(settings: EngineSettings) -> Cluster:
         check_timestamps(settings.mode, await _values(admin, timed, "message.timestamp.type"))
         inputs = [*settings.inputs.values()]
         check_compression(settings.brokers, await _values(admin, inputs, "compression.type"))
+        if settings.mode == "live":
+            kept_ms = await _values(admin, [settings.topic(settings.seen_ids)], "retention.ms")
+            check_kept(settings.brokers, kept_ms, settings.horizon_days)
         return Cluster(str((await admin.describe_cluster())["cluster_id"]), partitions)
     finally:
         await admin.close()
@@ -117,6 +121,19 @@ def check_compression(brokers: str, types: Mapping[str, str]) -> None:
             f"inputs need compression.type=uncompressed, or a producer's codec could stop their partitions; "
             f"{', '.join(wrong)} differ. Run:{commands}"
         )
+
+
+def check_kept(brokers: str, kept_ms: Mapping[str, str], horizon_days: int) -> None:
+    """What was seen must be known for the horizon and a day, to a worker with nothing on its disk too (R14)."""
+    least_ms = (horizon_days + 1) * _MILLIS_PER_DAY
+    for topic, kept in kept_ms.items():
+        if 0 <= int(kept) < least_ms:  # -1: for ever
+            raise Refused(
+                f"{topic} is kept for {int(kept) / _MILLIS_PER_DAY:g} days, HORIZON_DAYS={horizon_days} needs "
+                f"{horizon_days + 1}, or usage that comes again could be charged again. Run:"
+                f"\n  kafka-configs.sh --bootstrap-server {brokers} --alter --entity-type topics --entity-name {topic} "
+                f"--add-config retention.ms={least_ms}"
+            )
 
 
 async def _values(admin: AIOKafkaAdminClient, topics: Iterable[str], setting: str) -> dict[str, str]:

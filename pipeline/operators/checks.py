@@ -130,7 +130,9 @@ async def _kafka(settings: Settings, process: Process) -> AsyncIterator[Finding]
 
 
 async def _as_the_table_says(settings: Settings, brokers: int) -> AsyncIterator[Finding]:
-    wanted = {settings.topic_prefix + topic.name: topic.config(settings.mode) for topic in TOPICS}
+    wanted = {
+        settings.topic_prefix + topic.name: topic.config(settings.mode, settings.horizon_days) for topic in TOPICS
+    }
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(wanted[name])) for name in wanted]
     other = []
     async with open_admin(settings) as admin:

@@ -10,7 +10,7 @@ from aiokafka import TopicPartition
 from pipeline.engine.contract import Chunk, Effects, EventFailed, Forward, InvariantBroken, Output, Place, Run
 from pipeline.engine.journal import ENGINE_CELL, EngineCell, decode_cell, encode_cell, encode_journal
 from pipeline.engine.partitioning import partition_of
-from pipeline.engine.preflight import Refused, check_timestamps, common_count
+from pipeline.engine.preflight import Refused, check_kept, check_timestamps, common_count
 from pipeline.engine.records import Origin, arrival_micros, forward_fits, forward_headers, is_tick, origin
 from pipeline.engine.settings import EngineSettings
 from pipeline.engine.transaction import ClockRefused, check_clock
@@ -204,6 +204,14 @@ def test_topics_made_for_the_other_mode_are_refused() -> None:
     check_timestamps("replay", {"a": "CreateTime"})
     with pytest.raises(Refused, match=r"live mode needs message\.timestamp\.type=LogAppendTime; a differ"):
         check_timestamps("live", {"a": "CreateTime"})
+
+
+def test_what_was_seen_must_be_kept_for_the_horizon_and_a_day() -> None:
+    days = 86_400_000
+    check_kept("kafka:9092", {"seen-ids": str(61 * days)}, 60)
+    check_kept("kafka:9092", {"seen-ids": "-1"}, 60)
+    with pytest.raises(Refused, match=rf"seen-ids is kept for 36 days, HORIZON_DAYS=60 .*\n.*={61 * days}"):
+        check_kept("kafka:9092", {"seen-ids": str(36 * days)}, 60)
 
 
 class Counting:
