@@ -248,7 +248,7 @@ class Partition:
         self.halted = True
         log.error("partition %d: %s", self.number, describe(error), exc_info=error)
         try:
-            while True:
+            while not self._stopping:  # it may have been told so while it closed
                 self._around.observer.halted(self.number, error)
                 await asyncio.sleep(_HALTED_LOG_SECONDS)
         finally:
