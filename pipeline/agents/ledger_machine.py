@@ -418,6 +418,7 @@ class LedgerMachine:
         if head.org_id not in self.state.organizations and self._is_foreign(head.org_id):
             counters.commands_forwarded += 1
             self._forwards.append(Forward("commands", head.org_id.encode(), raw, record, 0))
+            self._bytes += len(raw)
             return
         self._bill(head.org_id)
         if is_set_aside:

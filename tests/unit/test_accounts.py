@@ -205,6 +205,16 @@ def test_a_command_of_another_partition_is_forwarded_as_it_came() -> None:
     assert isinstance(ledger.answers[0], CommandApplied)
 
 
+def test_large_commands_that_are_forwarded_fill_a_chunk_as_usage_does() -> None:
+    """Else a transaction would hold as much as 5,000 records do."""
+    here = partition_of(b"acme", 4)
+    ledger = LedgerInMemory(partition=(here + 1) % 4, partitions=4)
+    large = register() | {"nobody_knows_this": "x" * 900_000}
+    ledger.commands(*(large | {"command_id": f"c-{number}"} for number in range(20)))
+    assert len(ledger.forwards) == 20
+    assert ledger.chunks == 2  # 16 MB are the most
+
+
 def test_a_command_at_home_bears_its_first_arrival() -> None:
     ledger = LedgerInMemory()
     ledger.commands(register(), at=later(NOON, hours=1), headers=[(ARRIVAL_HEADER, b"%d" % micros(NOON))])
