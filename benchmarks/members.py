@@ -7,6 +7,7 @@ random (nearly every event changes another member's cells) and of a thousand bus
 import ctypes
 import gc
 import json
+import math
 import random
 import subprocess
 import sys
@@ -121,8 +122,8 @@ def _cells(members: int) -> Iterator[tuple[bytes, bytes]]:
                 state.month_of_tier(organization, _MONTH, seat_tier),
             ]
     for number in range(members):
-        organization = state.organizations[_org(number)]
-        seat_tier = SEAT_TIERS[number // _ORGANIZATIONS % 2]
+        organization = state.organizations[_org_of(number)]
+        seat_tier = SEAT_TIERS[number % 2]
         own_limit = limit if number % 10 == 0 else {}
         member = Member(
             org_id=organization.org_id, user_id=_user(number), role="member", seat_tier=seat_tier, **own_limit
@@ -130,6 +131,7 @@ def _cells(members: int) -> Iterator[tuple[bytes, bytes]]:
         month = state.month_of_member(organization, member, _MONTH)
         for cell in (month, month.tier, month.of_organization):
             cell.spend_picousd += 10**10
+            cell.told_picousd = cell.spend_picousd
         cells += [member, month]
     return ((cell.key(), cell.value() or b"") for cell in cells)
 
@@ -158,7 +160,7 @@ def _charge(machine: LedgerMachine, chunk: list[Record]) -> None:
 
 def _record(member: int, number: int) -> Record:
     event = {
-        "org_id": _org(member % _ORGANIZATIONS),
+        "org_id": _org_of(member),
         "user_id": _user(member),
         "event_id": f"req_{number:023d}",
         "source": "claude-code",
@@ -174,7 +176,12 @@ def _record(member: int, number: int) -> Record:
 
 
 def _org(number: int) -> str:
-    return f"org-{number % _ORGANIZATIONS:05d}"
+    return f"org-{number:05d}"
+
+
+def _org_of(member: int) -> str:
+    """Organisations are of different sizes: from one member in 1,600 to 79."""
+    return _org(math.isqrt(member % _ORGANIZATIONS**2))
 
 
 def _user(number: int) -> str:

@@ -96,15 +96,16 @@ def decode_singles(values: Sequence[Any]) -> Batch | None:
         return None
     occurred_at_micros, keys = [], []
     known, digest = _KNOWN, xxhash.xxh3_128_digest
-    plain_ids = are_identifiers([usage.event_id for usage in events])
+    plain_ids = are_identifiers([usage.event_id for usage in events]) and are_identifiers(
+        [usage.user_id for usage in events]
+    )
     for number, usage in enumerate(events):
         micros = parse_canonical(usage.occurred_at)
         org_id, source, event_id = usage.org_id, usage.source, usage.event_id
         if (
             micros is not None
-            and (plain_ids or is_identifier(event_id))
+            and (plain_ids or (is_identifier(event_id) and is_identifier(usage.user_id)))
             and (org_id in known or _is_new_identifier(org_id))
-            and (usage.user_id in known or _is_new_identifier(usage.user_id))
             and (usage.product in known or _is_new_identifier(usage.product))
             and (usage.model in known or _is_new_identifier(usage.model))
             and (source is _NO_SOURCE or source in known or _is_new_identifier(source))
@@ -253,8 +254,8 @@ def _normalized(usage: Any) -> Usage:
         usage.occurred_at = format_instant(parse_instant_quickly(usage.occurred_at))
     if not (
         is_identifier(usage.event_id)
+        and is_identifier(usage.user_id)
         and _is_identifier(usage.org_id)
-        and _is_identifier(usage.user_id)
         and _is_identifier(usage.product)
         and _is_identifier(usage.model)
         and (not usage.source or _is_identifier(usage.source))
@@ -274,7 +275,7 @@ def _known_or(default: str, value: str | None) -> str:
 
 
 _KNOWN: set[str] = set()
-"""Texts that are identifiers: organisations, members, products, models come again and again."""
+"""Texts that are identifiers: organisations, products, models come again and again. Members are too many for it."""
 
 
 def _is_identifier(text: str) -> bool:
@@ -284,7 +285,7 @@ def _is_identifier(text: str) -> bool:
 def _is_new_identifier(text: str) -> bool:
     if not is_identifier(text):
         return False
-    if len(_KNOWN) >= 2_000_000:
+    if len(_KNOWN) >= 200_000:
         _KNOWN.clear()
     _KNOWN.add(text)
     return True

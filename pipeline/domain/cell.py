@@ -10,6 +10,9 @@ import msgspec
 
 _encode = msgspec.json.Encoder().encode
 
+_SHARED = {"org_id", "month", "usage_month", "seat_tier", "role", "product", "price_id"}
+"""Strings that many cells have in common: a million restored cells hold each of them once."""
+
 
 class Cell:
     """One thing the ledger remembers. Amounts are integers here and digits in the cell (R13)."""
@@ -21,8 +24,6 @@ class Cell:
     FIELDS: ClassVar[tuple[str, ...]] = ()
     """Everything else that is remembered; equal to its default in DEFAULTS it is left out of the cell."""
     DEFAULTS: ClassVar[dict[str, Any]] = {}
-    SHARED: ClassVar[tuple[str, ...]] = ()
-    """Strings that many cells have in common, beside IDENTITY: a million restored cells hold each of them once."""
 
     _known: ClassVar[frozenset[str]]
     _amounts: ClassVar[tuple[str, ...]]
@@ -33,14 +34,12 @@ class Cell:
     def __init_subclass__(cls) -> None:
         names = (*cls.IDENTITY, *cls.FIELDS) if hasattr(cls, "IDENTITY") else cls.FIELDS
         cls._known = frozenset(names)
-        cls._shared = (*getattr(cls, "IDENTITY", ()), *cls.SHARED)
+        cls._shared = tuple(name for name in names if name in _SHARED)
         cls._amounts = tuple(name for name in names if name.endswith("_picousd"))
 
     def __init__(self, **fields: Any) -> None:
         self.unknown = None
-        for name, value in self.DEFAULTS.items():
-            setattr(self, name, value)
-        for name, value in fields.items():
+        for name, value in {**self.DEFAULTS, **fields}.items():
             setattr(self, name, value)
 
     def key(self) -> bytes:
@@ -66,13 +65,15 @@ class Cell:
     @classmethod
     def restored(cls, fields: dict[str, Any]) -> "Cell":
         """The cell of its JSON fields (without `cell`)."""
-        unknown = {name: fields.pop(name) for name in fields.keys() - cls._known}
+        unknown = None
+        if not cls._known.issuperset(fields):
+            unknown = {name: fields.pop(name) for name in fields.keys() - cls._known}
         for name in cls._amounts:
-            if fields.get(name) is not None:
-                fields[name] = int(fields[name])
+            if (digits := fields.get(name)) is not None:
+                fields[name] = int(digits)
         for name in cls._shared:
-            if type(value := fields.get(name)) is str:
-                fields[name] = intern(value)
+            if type(text := fields.get(name)) is str:
+                fields[name] = intern(text)
         cell = cls(**fields)
-        cell.unknown = unknown or None
+        cell.unknown = unknown
         return cell

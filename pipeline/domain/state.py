@@ -22,7 +22,7 @@ from schemas.organization import SEAT_TIERS, Basis, OrganizationState, Plan, Rol
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
-_AT_A_TIME = 500
+_AT_A_TIME = 250
 
 UNWATCHED_PICOUSD = 10**39
 """A watch no spend reaches: nothing needs to be looked at."""
@@ -252,7 +252,6 @@ class Member(Limited):
     KIND = "member"
     IDENTITY = ("org_id", "user_id")
     FIELDS: ClassVar[tuple[str, ...]] = ("role", "seat_tier", "removed", "credits_enabled", *Limited.FIELDS)
-    SHARED: ClassVar[tuple[str, ...]] = ("role", "seat_tier")
     DEFAULTS: ClassVar[dict[str, Any]] = {"removed": False, "credits_enabled": None, **Limited.DEFAULTS}
 
     user_id: str
@@ -623,9 +622,10 @@ class State:
                 yield
         owned[AnsweredCommand.KIND].sort(key=attrgetter("arrived_at_micros"))
         for kind_of_cells in owned.values():
-            for number, cell in enumerate(kind_of_cells):
-                self._take_over(cell)
-                if not number % _AT_A_TIME:
+            kind_of_cells.reverse()  # the first is popped first: a list of a million is not let go of at once
+            while kind_of_cells:
+                self._take_over(kind_of_cells.pop())
+                if not len(kind_of_cells) % _AT_A_TIME:
                     yield
         for organization in self.organizations.values():
             yield from organization.sort_members()
@@ -643,6 +643,7 @@ class State:
                 organization = organizations[cell.org_id]
                 member = organization.members[cell.user_id]
                 member.months[cell.month] = cell
+                cell.user_id = member.user_id  # the same string, held once
                 self.join(organization, member, cell)
             case Member():
                 organizations[cell.org_id].members[cell.user_id] = cell

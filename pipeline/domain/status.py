@@ -4,6 +4,7 @@ A decision is published at once, with the chunk that made it. Spend alone is hel
 the limit, or for ten seconds: what a member may still do then is known closely enough, and limits stop them exactly.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
@@ -40,7 +41,9 @@ class Statuses:
     Attributes:
         held: months and wallets whose spend or balance moved since it was published, and when that is to be told at
             the latest; in this order.
-        ahead: months not begun in which something was charged, by a clock that is ahead; told when they begin.
+        overdue: such as should have been told by now: after a restore, or when their month begins.
+        ahead: months not begun in which something was charged, by a clock that is ahead; when they begin, those that
+            are breached are told, the others are overdue.
         clock_micros: the ledger time published last.
     """
 
@@ -48,12 +51,14 @@ class Statuses:
         self.state = state
         self.partition = partition
         self.held: dict[ScopeMonth | Wallet, int] = {}
+        self.overdue: deque[ScopeMonth | Wallet] = deque()
         self.ahead: dict[ScopeMonth, None] = {}
         self.clock_micros = 0
+        self._running = ""
 
     def take_up(self) -> Iterator[None]:
-        """After a restore, some at a time: what was held back in an earlier life is due, a few with each chunk."""
-        running = self.state.calendar.month
+        """After a restore, some at a time: what was held back in an earlier life is overdue."""
+        running = self._running = self.state.calendar.month
         for organization in self.state.organizations.values():
             months = organization.months.values()
             cells: Iterator[ScopeMonth] = chain(
@@ -64,23 +69,24 @@ class Statuses:
             for number, cell in enumerate(cells):
                 if cell.month > running:
                     self.ahead[cell] = None
-                elif cell.month == running and cell.spend_picousd != cell.told_picousd:
-                    self.held[cell] = 0
+                elif cell.month == running and _has_moved(cell):
+                    self.overdue.append(cell)
                 if not number % _AT_A_TIME:
                     yield
-            if organization.wallet.balance_picousd != organization.wallet.told_picousd:
-                self.held[organization.wallet] = 0
+            if _has_moved(organization.wallet):
+                self.overdue.append(organization.wallet)
 
     def due(self, now_micros: int) -> list[StatusRecord]:
         """What to publish with a chunk that ends, or while nothing comes: decisions all, of spend alone a share."""
-        state = self.state
-        running = state.calendar.month
-        begun = [cell for cell in self.ahead if cell.month <= running]
-        for cell in begun:
-            del self.ahead[cell]
-            state.told[cell] = None
+        state, running = self.state, self.state.calendar.month
+        if running != self._running:
+            self._begin(running)
         room = TOLD_AT_ONCE
-        for moved in list(islice(self.held, TOLD_AT_ONCE)):
+        for moved in [self.overdue.popleft() for _ in range(min(room, len(self.overdue)))]:
+            if _has_moved(moved):
+                state.told[moved] = None
+                room -= 1
+        for moved in list(islice(self.held, room)):
             if self.held[moved] > now_micros:
                 break
             del self.held[moved]
@@ -91,9 +97,11 @@ class Statuses:
                 if changed.month > running:
                     self.ahead[changed] = None
                     continue
-                if changed.month < running or changed.spend_picousd == changed.told_picousd:
+                if changed.month < running:
                     continue
-            elif not isinstance(changed, Wallet) or changed.balance_picousd == changed.told_picousd:
+            elif not isinstance(changed, Wallet):
+                continue
+            if not _has_moved(changed):
                 continue
             is_old = changed.told_at_micros + HELD_BACK_MICROS <= now_micros
             if room > 0 and (is_old or self._moved_far(changed)):
@@ -102,6 +110,16 @@ class Statuses:
             else:
                 self.held.setdefault(changed, now_micros + HELD_BACK_MICROS)
         return self._published(now_micros)
+
+    def _begin(self, running: str) -> None:
+        """A month begins: what products' clocks brought before it did."""
+        self._running = running
+        for cell in [cell for cell in self.ahead if cell.month <= running]:
+            del self.ahead[cell]
+            if cell.is_breached:
+                self.state.told[cell] = None
+            else:
+                self.overdue.append(cell)
 
     def _published(self, now_micros: int) -> list[StatusRecord]:
         state = self.state
@@ -154,6 +172,11 @@ class Statuses:
             self.held.pop(month, None)
             state.touch(month)
         return {thing: record}
+
+
+def _has_moved(cell: ScopeMonth | Wallet) -> bool:
+    spend = cell.balance_picousd if isinstance(cell, Wallet) else cell.spend_picousd
+    return spend != cell.told_picousd
 
 
 def organization_status(organization: Organization, running: str) -> OrganizationStatus:

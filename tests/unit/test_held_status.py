@@ -3,7 +3,10 @@
 import json
 from typing import Any
 
+import pytest
+
 from pipeline.domain.status import TOLD_AT_ONCE
+from pipeline.engine.contract import Effects
 from tests.support.builders import NOON, add_member, command, later, searches, set_limit
 from tests.support.ledger import LedgerInMemory, acme
 
@@ -50,6 +53,38 @@ def test_what_was_charged_to_a_month_not_begun_is_told_when_it_begins() -> None:
     assert [breach.paused_from_micros for breach in ledger.breaches] == [ledger.breaches[0].month.start_micros]
     ledger.usage(searches("others", 1, user_id="bob", occurred_at=june), at=later(june, seconds=1))
     assert ledger.decision_from_status("acme", "ann", ledger.now_micros).reasons == ("user_limit",)
+
+
+def test_a_month_that_begins_tells_every_breach_at_once_and_a_share_of_the_rest_with_each_transaction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    june = "2026-06-01T00:00:00Z"
+    ledger = acme()
+    people = [f"u-{number:04d}" for number in range(2 * TOLD_AT_ONCE)]
+    ledger.commands(*(add_member(who, command_id=who) for who in people))
+    limits = [
+        command("set_user_limit", command_id=f"limit-{who}", user_id=who, limit_usd="0.01") for who in people[-2:]
+    ]
+    ledger.commands(*limits)
+    ledger.usage(
+        *(searches(f"early-{who}", 1, user_id=who, occurred_at=june) for who in people), at="2026-05-31T23:58:00Z"
+    )
+    assert not any("spend_picousd" in member(ledger, who) for who in people)
+
+    told: list[set[str]] = []
+    commit = ledger._commit
+
+    def watched(effects: Effects, last_arrival_micros: int = 0) -> None:
+        commit(effects, last_arrival_micros)
+        told.append({who for who in people if "spend_picousd" in member(ledger, who)})
+
+    monkeypatch.setattr(ledger, "_commit", watched)
+    ledger.usage(searches("first", 1, occurred_at=june), at=later(june, seconds=1))
+    assert told[0] >= set(people[-2:])
+    assert len(told[0]) <= TOLD_AT_ONCE + 2
+    for second in range(2, 5):
+        ledger.usage(searches(f"at-{second}", 1, occurred_at=june), at=later(june, seconds=second))
+    assert told[-1] == set(people)
 
 
 def test_a_chunk_tells_a_share_of_many_and_every_decision() -> None:
