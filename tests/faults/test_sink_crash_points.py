@@ -169,6 +169,18 @@ async def test_an_undisturbed_sink_takes_the_steps_that_the_others_are_disturbed
     assert disturbed.steps == log.steps
 
 
+async def test_a_block_gathers_from_when_the_last_one_was_begun_but_at_least_a_quarter_of_its_time(
+    database: ClickHouse,
+) -> None:
+    feed = Feed(ENTRIES.topic, ENTRIES.table, log_id="gathers", block_rows=100, block_seconds=1_000)
+    await feed.take_over(database, PARTITIONS)
+    feed.add(ENTRIES.records[0])
+    assert feed.seconds_until_due <= 250
+    await feed.flush(database)
+    feed.add(ENTRIES.records[1])
+    assert 250 < feed.seconds_until_due <= 1_000
+
+
 @STEPS
 @pytest.mark.parametrize("done", [False, True], ids=["not done", "done but the answer lost"])
 async def test_a_sink_dies_at_any_step_and_the_next_one_does_the_rest(
